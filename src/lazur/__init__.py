@@ -1,0 +1,1 @@
+"""Lazur: an Azure-consistent cloud on your own Linux servers."""
