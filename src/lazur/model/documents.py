@@ -1,0 +1,179 @@
+"""The documents the store keeps: resources, operations, references, claims. Plain data, no behaviour beyond spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from lazur.model.armid import ArmId
+
+SUCCEEDED, FAILED, CANCELED = "Succeeded", "Failed", "Canceled"
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELED})
+
+
+@dataclass(frozen=True)
+class Record:
+    """One resource as stored.
+
+    `body`      the customer's document, canonical spelling, without secrets        written by: api
+    `secrets`   sealed write-only values by wire path                               written by: api
+    `intent`    what actions asked for (power state, restart count, …)              written by: api
+    `allocated` what the cloud chose and must keep (addresses, ids, placement)      written by: api at creation, control
+    `status`    what was seen                                                       written by: control
+    `generation` grows when body, secrets, intent or `deleting` change; `observed` is the last one fully reached.
+    `version`   grows with every write; the basis of compare-and-swap.
+    """
+
+    id: ArmId
+    uid: str
+    generation: int
+    version: int
+    body: Mapping[str, Any]
+    state: str
+    etag: str
+    api_version: str
+    created: datetime
+    changed: datetime
+    created_by: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    intent: Mapping[str, Any] = field(default_factory=dict)
+    allocated: Mapping[str, Any] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict)
+    observed: int = 0
+    deleting: bool = False
+
+    @property
+    def key(self) -> str:
+        """The lower-case id."""
+        return self.id.key
+
+    @property
+    def type(self) -> str:
+        """The lower-case full type."""
+        return self.id.type.lower()
+
+    @property
+    def properties(self) -> Mapping[str, Any]:
+        """The customer's `properties`."""
+        found: Mapping[str, Any] = self.body.get("properties", {})
+        return found
+
+    def with_(self, **changes: Any) -> Record:
+        """A copy with some fields replaced."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One long-running request and how it ended; kept so that a client can poll it after any crash."""
+
+    id: str
+    key: str
+    """Key of the resource it works on."""
+    verb: str
+    """`PUT`, `PATCH`, `DELETE`, or the action's name."""
+    generation: int
+    """It is done once the resource has converged at this generation or a later one."""
+    subscription: str
+    tenant: str
+    started: datetime
+    status: str = "InProgress"
+    ended: datetime | None = None
+    error: Mapping[str, Any] | None = None
+    output: Any = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`source` names `target` at `path`. A `blocking` one forbids deleting the target."""
+
+    source: str
+    path: str
+    target: str
+    blocking: bool = True
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`owner` alone holds `value` of `pool`: an address of a subnet, the right to attach a NIC."""
+
+    pool: str
+    value: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A desire as a controller writes it; generation and delivery are the store's business.
+
+    `secrets` maps a payload path to a sealed value, opened only on the executor's own wire.
+    """
+
+    domain: str
+    kind: str
+    key: str
+    payload: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DesireRecord:
+    """A desire as stored: what is wanted, by which resource, and the executor's last answer."""
+
+    wanted: Wanted
+    owner: str
+    generation: int
+    removed: bool = False
+    reported: int = 0
+    state: str = "Pending"
+    error: Mapping[str, Any] | None = None
+    observed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """The executor reached exactly this generation."""
+        return self.reported == self.generation and self.state == "Ready"
+
+    @property
+    def failed(self) -> bool:
+        """The executor gave up on exactly this generation."""
+        return self.reported == self.generation and self.state == "Failed"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the change feed. `what` is `resource`, `desire` or `operation`; `key` the resource concerned."""
+
+    sequence: int
+    what: str
+    key: str
+    domain: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A small platform document that is no resource (directory, signing keys, role assignments)."""
+
+    name: str
+    version: int
+    content: Any
+
+
+@dataclass(frozen=True)
+class Change:
+    """Everything one request or one reconciliation changes: all of it is committed, or nothing.
+
+    `records` are written if the stored version is `record.version - 1` (0 creates). `removed` lists (key, version).
+    `references` and `claims` replace those of the sources / owners listed in `rewire`. `desires` is the complete wanted
+    set of `desires_of`; what is stored beyond it is marked removed.
+    """
+
+    records: Sequence[Record] = ()
+    removed: Sequence[tuple[str, int]] = ()
+    operations: Sequence[Operation] = ()
+    rewire: Mapping[str, tuple[Sequence[Reference], Sequence[Claim]]] = field(default_factory=dict)
+    desires_of: str | None = None
+    desires: Sequence[Wanted] = ()
+    documents: Sequence[Document] = ()

@@ -1,0 +1,200 @@
+"""The vocabulary a resource type is declared in: models, references, mutability, spelling rules.
+
+A `Model` reads a client's JSON the way ARM does: property names and enum values without case, `null` as absent, read-only
+properties that clients send back ignored, unknown properties kept. Must never know a concrete type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, ClassVar, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
+
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+
+
+class Model(BaseModel):
+    """An object of a resource document. Fields are snake_case here and camelCase on the wire."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True, use_attribute_docstrings=True
+    )
+    read_only: ClassVar[frozenset[str]] = frozenset()
+    """Wire names the cloud reports and clients may send back; ignored on input."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_arm_reads(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        names, ignored = _spelling(cls)
+        out: dict[str, Any] = {}
+        for key, value in data.items():
+            name = str(key)
+            if value is not None and name.lower() not in ignored:
+                out[names.get(name.lower(), name)] = value
+        return out
+
+    def wire(self) -> dict[str, Any]:
+        """The canonical JSON form: only what was set, canonical spelling, unknown properties included."""
+        return self.model_dump(by_alias=True, exclude_unset=True, mode="json")
+
+
+@cache
+def _spelling(cls: type[Model]) -> tuple[dict[str, str], frozenset[str]]:
+    aliases = [f.alias or n for n, f in cls.model_fields.items()]
+    return {a.lower(): a for a in aliases}, frozenset(n.lower() for n in cls.read_only)
+
+
+class Caseless:
+    """Marks a `Literal`: any spelling is accepted and Azure's spelling is kept."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        allowed = {str(v).lower(): v for v in get_args(source)}
+
+        def canonical(value: Any) -> Any:
+            return allowed.get(value.lower(), value) if isinstance(value, str) else value
+
+        return core_schema.no_info_before_validator_function(canonical, handler(source))
+
+
+def _arm_id(text: str) -> str:
+    try:
+        ArmId.parse(text)
+    except LazurError as error:
+        raise ValueError(error.message) from error
+    return text
+
+
+IdText = Annotated[str, AfterValidator(_arm_id)]
+"""The text of an ARM id, checked for form."""
+
+
+class SubResource(Model):
+    """`{"id": "/subscriptions/…"}`: how ARM documents point at another resource."""
+
+    id: IdText
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Marks a field that names another resource of `type`.
+
+    The target must exist and the caller must be allowed to join it; it cannot be deleted while the reference stands.
+    `exclusive`: only one resource at a time may hold such a reference to the target.
+    `soft`: recorded and woken on change, but neither checked nor in the way of a deletion.
+    """
+
+    type: str
+    exclusive: bool = False
+    soft: bool = False
+
+
+class Mut(Enum):
+    """How a field may change after creation."""
+
+    CREATE_ONLY = "create"
+    GROW_ONLY = "grow"
+
+
+class WriteOnly:
+    """Marks a secret: stored sealed apart from the document, never returned, never logged."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A reference found in a document: where it stands, what it names, and its declaration."""
+
+    path: str
+    target: ArmId
+    ref: Ref
+
+
+def _markers(annotation: Any, kind: type) -> list[Any]:
+    found = [m for m in getattr(annotation, "__metadata__", ()) if isinstance(m, kind) or m is kind]
+    if get_origin(annotation) is not None:
+        for inner in get_args(annotation):
+            found += _markers(inner, kind)
+    return found
+
+
+@cache
+def marked(cls: type[Model], kind: type) -> Mapping[str, Any]:
+    """Field name -> marker, for the fields of `cls` that carry a marker of `kind` (an instance or the class itself)."""
+    out: dict[str, Any] = {}
+    for name, info in cls.model_fields.items():
+        found = [m for m in info.metadata if isinstance(m, kind) or m is kind] or _markers(info.annotation, kind)
+        if found:
+            out[name] = found[0]
+    return out
+
+
+def walk(model: Model, path: str = "") -> Iterator[tuple[str, Model]]:
+    """Every object of a document with its wire path, outermost first."""
+    yield path, model
+    for name, info in type(model).model_fields.items():
+        alias = info.alias or name
+        here = f"{path}.{alias}" if path else alias
+        value = getattr(model, name)
+        if isinstance(value, Model):
+            yield from walk(value, here)
+        elif isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                if isinstance(item, Model):
+                    yield from walk(item, f"{here}[{index}]")
+
+
+def pointers(model: Model, path: str = "properties") -> Iterator[Pointer]:
+    """All references of a document, nested ones included."""
+    for here, item in walk(model, path):
+        for name, ref in marked(type(item), Ref).items():
+            alias = type(item).model_fields[name].alias or name
+            value = getattr(item, name)
+            values = value if isinstance(value, (list, tuple)) else [value]
+            for index, one in enumerate(values):
+                text = one.id if isinstance(one, SubResource) else one
+                if isinstance(text, str):
+                    spot = f"{here}.{alias}" + (f"[{index}]" if isinstance(value, (list, tuple)) else "")
+                    yield Pointer(spot, ArmId.parse(text), ref)
+
+
+def frozen_fields(new: Model, old: Model, path: str = "properties") -> Iterator[LazurError]:
+    """Faults for fields whose `Mut` marker forbids the change from `old` to `new`."""
+    before = dict(walk(old, path))
+    for here, item in walk(new, path):
+        earlier = before.get(here)
+        if earlier is None or type(earlier) is not type(item):
+            continue
+        for name, rule in marked(type(item), Mut).items():
+            was, now = getattr(earlier, name), getattr(item, name)
+            spot = f"{here}.{type(item).model_fields[name].alias or name}"
+            if rule is Mut.CREATE_ONLY and name in item.model_fields_set and was is not None and now != was:
+                yield LazurError("PropertyChangeNotAllowed", f"Changing property '{spot}' is not allowed.", target=spot)
+            if rule is Mut.GROW_ONLY and was is not None and now is not None and now < was:
+                message = f"'{spot}' may only grow: it is {was} and {now} was asked for."
+                yield LazurError("PropertyChangeNotAllowed", message, target=spot)
+
+
+def split_secrets(model: Model, document: dict[str, Any]) -> dict[str, Any]:
+    """Take the `WriteOnly` values out of `document` (the wire form of `model`); returns them by wire path."""
+    secrets: dict[str, Any] = {}
+    for path, item in walk(model):
+        for name in marked(type(item), WriteOnly):
+            alias = type(item).model_fields[name].alias or name
+            holder: Any = document
+            for step in [s for s in path.split(".") if s]:
+                holder = holder.get(step, {})
+            if alias in holder:
+                secrets[f"{path}.{alias}".strip(".")] = holder.pop(alias)
+    return secrets
+
+
+Rule = Callable[[Any], Iterator[LazurError]]
+"""A pure check over one validated spec."""

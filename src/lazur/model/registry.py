@@ -1,0 +1,130 @@
+"""The declared types and what stands beside them, handed to whoever needs it.
+
+Discovers `providers/*/provider.py`; a new provider is one new folder. Loads behaviour lazily, so that a role only ever
+imports its own half of a provider. Must never be a module-level global.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.resource import Embedded, Resource
+
+API_VERSION = re.compile(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-[A-Za-z0-9.]+)?$")
+
+AnyResource = type[Resource[Any]]
+
+
+@dataclass(frozen=True)
+class DataRoute:
+    """A read-only route a provider answers from data: `pattern` is matched without case below `scope`.
+
+    `scope` is `subscription` or `location`; `handler(settings, **path parameters, query)` returns the JSON answer.
+    """
+
+    scope: str
+    pattern: str
+    handler: Callable[..., Any]
+    right: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One resource provider namespace with its types and data routes."""
+
+    namespace: str
+    types: Sequence[AnyResource]
+    data_routes: Sequence[DataRoute] = field(default_factory=tuple)
+
+
+class Registry:
+    """All providers of this stamp."""
+
+    def __init__(self, providers: Sequence[Provider]) -> None:
+        self.providers = {p.namespace.lower(): p for p in providers}
+        self._types = {t.type.lower(): t for p in providers for t in p.types}
+
+    @classmethod
+    def discover(cls, package: ModuleType) -> Registry:
+        """Collect `PROVIDER` of every `provider.py` below `package`."""
+        found = []
+        for info in pkgutil.iter_modules(package.__path__):
+            if importlib.util.find_spec(f"{package.__name__}.{info.name}.provider"):
+                module = importlib.import_module(f"{package.__name__}.{info.name}.provider")
+                found.append(module.PROVIDER)
+        return cls(found)
+
+    def types(self) -> Iterator[AnyResource]:
+        """Every stored type, in a fixed order."""
+        return iter(sorted(self._types.values(), key=lambda t: t.type))
+
+    def find(self, type: str) -> AnyResource | None:
+        """The type of that name, or None."""
+        return self._types.get(type.lower())
+
+    def type_of(self, id: ArmId) -> AnyResource:
+        """The stored type of `id`; raises ARM's own errors for unknown namespaces and types."""
+        found = self.find(id.type)
+        if found is None:
+            raise self.unknown(id)
+        return found
+
+    def unknown(self, id: ArmId) -> LazurError:
+        """ARM's answer for a type nobody provides."""
+        if (id.namespace or "").lower() not in self.providers:
+            return LazurError("InvalidResourceNamespace", f"The resource namespace '{id.namespace}' is invalid.", status=404)
+        message = f"The resource type '{'/'.join(id.types)}' could not be found in the namespace '{id.namespace}'."
+        return LazurError("InvalidResourceType", message, status=404)
+
+    def embedded(self, id: ArmId) -> tuple[AnyResource, Embedded] | None:
+        """The owning type and the declaration when `id` names a child that lives in its parent's document."""
+        if len(id.types) < 2:
+            return None
+        parent = self.find(id.parent.type)
+        if parent is None:
+            return None
+        for child in parent.embedded:
+            if child.type.lower() == id.types[-1].lower():
+                return parent, child
+        return None
+
+    def document_of(self, id: ArmId) -> ArmId:
+        """The id of the stored document that holds `id`: itself, or the parent of an embedded child."""
+        return id.parent if self.embedded(id) else id
+
+    def behaviour(self, type: AnyResource, module: str) -> ModuleType | None:
+        """`admit` or `controller` beside the type's declaration; None when it needs none."""
+        name = f"{type.__module__.rsplit('.', 1)[0]}.{module}"
+        return importlib.import_module(name) if importlib.util.find_spec(name) else None
+
+    def canonical(self, id: ArmId) -> ArmId:
+        """`id` with namespace and type names in Azure's spelling."""
+        found = self.find(id.type)
+        child = None if found else self.embedded(id)
+        if found is not None:
+            namespace, *types = found.type.split("/")
+        elif child is not None:
+            namespace, *types = f"{child[0].type}/{child[1].type}".split("/")
+        else:
+            return id
+        return ArmId(id.subscription, id.group, namespace, tuple(types), id.names)
+
+
+def check_api_version(version: str | None) -> str:
+    """The api-version of a request; raises ARM's errors when it is missing or malformed."""
+    if not version:
+        message = "The api-version query parameter (?api-version=) is required for all requests."
+        raise LazurError("MissingApiVersionParameter", message)
+    if not API_VERSION.match(version):
+        message = f"The api-version '{version[:60]}' is invalid. It must have the form YYYY-MM-DD or YYYY-MM-DD-preview."
+        raise LazurError("InvalidApiVersionParameter", message)
+    return version

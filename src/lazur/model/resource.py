@@ -1,0 +1,143 @@
+"""The declaration of a resource type, from which routes, rights, checks, documentation and test suites derive.
+
+A type is a class below `Resource`; its behaviour stands beside it in `admit.py` (pure checks) and `controller.py`, found by
+name. Must never hold behaviour itself.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar, get_args
+
+from lazur.model.armid import ArmId
+from lazur.model.documents import Claim, Record
+from lazur.model.fields import Model
+
+S = TypeVar("S", bound=Model)
+ModelType = type[Model]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Children that live inside the parent document; the parent is the only truth and holds the etag.
+
+    `list` is the wire name of the list in the parent's `properties`, `type` the last segment of the child's type,
+    `spec` the model of a child's `properties`.
+    """
+
+    list: str
+    type: str
+    spec: ModelType
+
+
+@dataclass(frozen=True)
+class Action:
+    """A POST on a resource, such as `start`. `path` is the last URL segment; the right is `<type>/<path>/action`.
+
+    A long one answers 202 and changes the resource's intent; a `reads` one answers from documents at once.
+    """
+
+    name: str
+    doc: str
+    reads: bool = False
+
+
+@dataclass(frozen=True)
+class Answers:
+    """HTTP status per operation; az checks them one by one. `asynchronous` False: done when the request is committed."""
+
+    create: int = 201
+    update: int = 200
+    delete: int = 202
+    asynchronous: bool = True
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a type may use to show itself: its record, resources it names, references to it, and the children's state."""
+
+    record: Record
+    referrers: Sequence[tuple[str, str]]
+    """(key of the source, key of the target at or below this resource)."""
+    related: Mapping[str, Record]
+    expand: str = ""
+
+
+class Resource(Generic[S]):
+    """Base of all resource types. Class attributes are the declaration; the docstring is the type's documentation."""
+
+    type: ClassVar[str]
+    """Full type in Azure's spelling."""
+    api_versions: ClassVar[tuple[str, ...]]
+    """Published api-versions that are advertised, newest first; every well-formed one is accepted."""
+    Spec: ClassVar[ModelType]
+    tracked: ClassVar[bool] = True
+    """Has location and tags."""
+    scope: ClassVar[str] = "group"
+    """`group` or `subscription`: where an instance lives."""
+    answers: ClassVar[Answers] = Answers()
+    actions: ClassVar[tuple[Action, ...]] = ()
+    embedded: ClassVar[tuple[Embedded, ...]] = ()
+    envelope: ClassVar[frozenset[str]] = frozenset({"sku", "zones", "identity", "plan", "kind"})
+    """Top-level properties accepted beside location, tags and properties."""
+    name_pattern: ClassVar[str] = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
+    rules: ClassVar[tuple[Callable[[Any], typing.Iterable[Any]], ...]] = ()
+    """Pure checks over one spec; each yields `LazurError` faults."""
+    creating: ClassVar[str] = "Updating"
+    """provisioningState while a new instance is made."""
+    example: ClassVar[Mapping[str, Any]]
+    """A smallest valid request body; the suites that walk the registry start from it. `{name}` of other examples may be used
+    in ids as `@Microsoft.Network/virtualNetworks`."""
+
+    def __init_subclass__(cls, **kw: Any) -> None:
+        super().__init_subclass__(**kw)
+        base = next(b for b in cls.__orig_bases__ if typing.get_origin(b) is Resource)  # type: ignore[attr-defined]
+        cls.Spec = get_args(base)[0]
+        if not cls.__doc__:
+            raise TypeError(f"{cls.__name__}: a resource type without a docstring has no documentation")
+
+    @classmethod
+    def render(cls, shown: Rendering) -> dict[str, Any]:
+        """Read-only `properties` to show beside the customer's own. The default shows allocations and status."""
+        return {**shown.record.allocated, **shown.record.status}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything an admission may look at; fetched before, so that the decision is pure."""
+
+    id: ArmId
+    uid: str
+    old: Record | None
+    related: Mapping[str, Record]
+    """Resources named by references, by key (a child's reference brings its parent)."""
+    claims: Mapping[str, Mapping[str, str]]
+    """pool -> value -> owner key, for the pools the type asked for."""
+    settings: Mapping[str, Any]
+    """Facts of the stamp: region, public prefixes, catalogue, sizes."""
+    fresh: Callable[[], str]
+    """A fresh UUID."""
+
+
+@dataclass(frozen=True)
+class NewResource:
+    """A resource to be created in the same transaction (a VM's OS disk)."""
+
+    id: ArmId
+    body: Mapping[str, Any]
+    allocated: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An admission's answer: every fault, or what the cloud chose and what it takes hold of."""
+
+    faults: Sequence[Any] = ()
+    allocated: Mapping[str, Any] | None = None
+    claims: Sequence[Claim] = ()
+    children: Sequence[NewResource] = ()
+    intent: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = None
+    """A body to store instead of the client's, where Azure writes chosen names back."""

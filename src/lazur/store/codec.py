@@ -1,0 +1,51 @@
+"""Records and operations to JSON and back. Must never lose a field: a round trip gives an equal document."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from lazur.model.armid import ArmId
+from lazur.model.documents import Operation, Record
+
+_MOMENTS = ("created", "changed")
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON with sorted keys, so that equal documents are equal texts."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+def record_text(record: Record) -> str:
+    """The stored form of a resource."""
+    fields = {k: v for k, v in vars(record).items() if k in Record.__dataclass_fields__}
+    fields["id"] = str(record.id)
+    for name in _MOMENTS:
+        fields[name] = fields[name].isoformat()
+    return dumps(fields)
+
+
+def record_from(text: str) -> Record:
+    """The resource of a stored form."""
+    fields = json.loads(text)
+    fields["id"] = ArmId.parse(fields["id"])
+    for name in _MOMENTS:
+        fields[name] = datetime.fromisoformat(fields[name])
+    return Record(**fields)
+
+
+def operation_text(operation: Operation) -> str:
+    """The stored form of an operation."""
+    fields = dict(vars(operation))
+    fields["started"] = operation.started.isoformat()
+    fields["ended"] = operation.ended.isoformat() if operation.ended else None
+    return dumps(fields)
+
+
+def operation_from(text: str) -> Operation:
+    """The operation of a stored form."""
+    fields = json.loads(text)
+    fields["started"] = datetime.fromisoformat(fields["started"])
+    fields["ended"] = datetime.fromisoformat(fields["ended"]) if fields["ended"] else None
+    return Operation(**fields)

@@ -1,0 +1,77 @@
+"""What every store can do. `commit` is the only write; everything else reads committed state.
+
+Must never offer a second way to write: resource, operation, references, claims, desires and feed entries of one request
+are one transaction, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from lazur.model.desire import Report
+from lazur.model.documents import Change, DesireRecord, Document, Entry, Operation, Record, Reference
+
+
+class Store(Protocol):
+    """Documents of one stamp."""
+
+    async def commit(self, change: Change) -> None:
+        """Write all of `change` durably, or raise `Conflict` (stale version, claim held by another) and write nothing."""
+        ...
+
+    async def report(self, domain: str, reports: Sequence[Report]) -> None:
+        """Attach executors' answers to the desires of `domain`; older generations are ignored, `Gone` removes."""
+        ...
+
+    def get(self, key: str) -> Record | None:
+        """The resource with that key."""
+        ...
+
+    def list(self, *, prefix: str = "", type: str = "") -> Sequence[Record]:
+        """Resources whose key starts with `prefix` (with its trailing slash) and of `type`, ordered by key."""
+        ...
+
+    def referrers(self, target: str) -> Sequence[Reference]:
+        """References to `target` or to anything below it."""
+        ...
+
+    def references(self, source: str) -> Sequence[Reference]:
+        """References that `source` holds."""
+        ...
+
+    def claims(self, pool: str) -> dict[str, str]:
+        """value -> owner of one pool."""
+        ...
+
+    def desires(self, owner: str) -> Sequence[DesireRecord]:
+        """Everything `owner` wants, removed desires that are not gone yet included."""
+        ...
+
+    def domain(self, domain: str, since: int) -> tuple[int, Sequence[DesireRecord]]:
+        """The feed position now, and the desires of `domain` that changed after position `since`."""
+        ...
+
+    def operation(self, id: str) -> Operation | None:
+        """A long-running operation."""
+        ...
+
+    def open_operations(self, key: str) -> Sequence[Operation]:
+        """Operations on that resource which have not ended."""
+        ...
+
+    def document(self, name: str) -> Document:
+        """A platform document; version 0 with content None when it was never written."""
+        ...
+
+    def feed(self, since: int, limit: int = 1000) -> Sequence[Entry]:
+        """Feed entries after position `since`, in commit order and without gaps (decision 1)."""
+        ...
+
+    def position(self) -> int:
+        """The newest feed position."""
+        ...
+
+    async def changed(self, since: int) -> None:
+        """Return once the feed has moved past `since`. A hint only: readers also poll."""
+        ...

@@ -1,0 +1,314 @@
+"""The embedded store: SQLite in WAL mode with synchronous=FULL.
+
+One writer thread takes whatever commits are waiting, runs each in its own savepoint and syncs once for all of them (group
+commit), so an acknowledged write has always reached the disk. Sequence numbers are given by that single writer inside its
+transaction; a reader can therefore never skip a late committer (decision 1). The only module that imports sqlite3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+
+from lazur.kernel.errors import Conflict
+from lazur.model.desire import Report, State
+from lazur.model.documents import Change, DesireRecord, Document, Entry, Operation, Record, Reference, Wanted
+from lazur.store.codec import dumps, operation_from, operation_text, record_from, record_text
+
+_SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+_BATCH = 200
+
+Write = Callable[[sqlite3.Connection], None]
+_Job = tuple[Write, "asyncio.Future[None]", asyncio.AbstractEventLoop]
+
+
+class SqliteStore:
+    """`Store` in one file; `path` None keeps everything in memory and commits in the caller's turn (for simulation)."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._inline = path is None
+        where = str(path) if path else ":memory:"
+        self._writer = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
+        self._writer.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=2000;")
+        self._writer.executescript(_SCHEMA)
+        self._reader = self._writer
+        if not self._inline:
+            self._reader = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
+            self._reader.execute("PRAGMA query_only=ON")
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def close(self) -> None:
+        """Finish what is queued and let go of the file."""
+        if self._thread:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+        self._writer.close()
+        if not self._inline:
+            self._reader.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    async def commit(self, change: Change) -> None:
+        await self._write(lambda db: _apply(db, change))
+
+    async def report(self, domain: str, reports: Sequence[Report]) -> None:
+        await self._write(lambda db: _report(db, domain, reports))
+
+    async def _write(self, write: Write) -> None:
+        loop = asyncio.get_running_loop()
+        if self._inline:
+            self._run([(write, loop.create_future(), loop)], raise_here=True)
+        else:
+            future: asyncio.Future[None] = loop.create_future()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+                self._thread.start()
+            self._jobs.put((write, future, loop))
+            await future
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            batch = [job]
+            while len(batch) < _BATCH and not self._jobs.empty():
+                more = self._jobs.get()
+                if more is None:
+                    self._run(batch)
+                    return
+                batch.append(more)
+            self._run(batch)
+
+    def _run(self, batch: Sequence[_Job], raise_here: bool = False) -> None:
+        """One transaction, one sync, for all of `batch`; a job that fails undoes only itself."""
+        done: list[tuple[_Job, Exception | None]] = []
+        db = self._writer
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                db.execute("SAVEPOINT job")
+                try:
+                    job[0](db)
+                    done.append((job, None))
+                except (Conflict, sqlite3.Error) as error:
+                    db.execute("ROLLBACK TO job")
+                    done.append((job, error))
+                db.execute("RELEASE job")
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            done = [(job, error) for job in batch]
+        if raise_here and done[0][1]:
+            raise done[0][1]
+        for (_, future, loop), outcome in done:
+            if not self._inline:
+                loop.call_soon_threadsafe(_resolve, future, outcome)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Record | None:
+        row = self._reader.execute("SELECT doc FROM resources WHERE key = ?", (key,)).fetchone()
+        return record_from(row[0]) if row else None
+
+    def list(self, *, prefix: str = "", type: str = "") -> Sequence[Record]:
+        sql, values = "SELECT doc FROM resources WHERE key >= ? AND key < ?", [prefix, prefix + "\U0010ffff"]
+        if type:
+            sql, values = sql + " AND type = ?", [*values, type.lower()]
+        return [record_from(r[0]) for r in self._reader.execute(sql + " ORDER BY key", values)]
+
+    def referrers(self, target: str) -> Sequence[Reference]:
+        sql = "SELECT source, path, target, blocking FROM refs WHERE target = ? OR (target > ? AND target < ?) ORDER BY source, path"
+        rows = self._reader.execute(sql, (target, target + "/", target + "0"))
+        return [Reference(r[0], r[1], r[2], bool(r[3])) for r in rows]
+
+    def references(self, source: str) -> Sequence[Reference]:
+        sql = "SELECT source, path, target, blocking FROM refs WHERE source = ? ORDER BY path"
+        return [Reference(r[0], r[1], r[2], bool(r[3])) for r in self._reader.execute(sql, (source,))]
+
+    def claims(self, pool: str) -> dict[str, str]:
+        return dict(self._reader.execute("SELECT value, owner FROM claims WHERE pool = ?", (pool,)).fetchall())
+
+    def desires(self, owner: str) -> Sequence[DesireRecord]:
+        rows = self._reader.execute(f"{_DESIRES} WHERE owner = ? ORDER BY domain, kind, key", (owner,))
+        return [_desire(r) for r in rows]
+
+    def domain(self, domain: str, since: int) -> tuple[int, Sequence[DesireRecord]]:
+        position = self.position()
+        sql = f"{_DESIRES} WHERE domain = ? AND sequence > ? AND sequence <= ? ORDER BY sequence"
+        return position, [_desire(r) for r in self._reader.execute(sql, (domain, since, position))]
+
+    def operation(self, id: str) -> Operation | None:
+        row = self._reader.execute("SELECT doc FROM operations WHERE id = ?", (id,)).fetchone()
+        return operation_from(row[0]) if row else None
+
+    def open_operations(self, key: str) -> Sequence[Operation]:
+        rows = self._reader.execute("SELECT doc FROM operations WHERE key = ? AND open = 1 ORDER BY id", (key,))
+        return [operation_from(r[0]) for r in rows]
+
+    def document(self, name: str) -> Document:
+        row = self._reader.execute("SELECT version, content FROM documents WHERE name = ?", (name,)).fetchone()
+        return Document(name, row[0], json.loads(row[1])) if row else Document(name, 0, None)
+
+    def feed(self, since: int, limit: int = 1000) -> Sequence[Entry]:
+        sql = "SELECT sequence, what, key, domain FROM feed WHERE sequence > ? ORDER BY sequence LIMIT ?"
+        return [Entry(*r) for r in self._reader.execute(sql, (since, limit))]
+
+    def position(self) -> int:
+        row = self._reader.execute("SELECT MAX(sequence) FROM feed").fetchone()
+        return int(row[0] or 0)
+
+    async def changed(self, since: int) -> None:
+        if self.position() > since:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+
+_DESIRES = "SELECT domain, kind, key, payload, secrets, owner, generation, removed, reported, state, answer FROM desires"
+
+
+def _resolve(future: asyncio.Future[None], outcome: Exception | None) -> None:
+    if future.done():
+        return
+    if outcome is None:
+        future.set_result(None)
+    else:
+        future.set_exception(outcome)
+
+
+def _desire(row: Sequence[object]) -> DesireRecord:
+    domain, kind, key, payload, secrets, owner, generation, removed, reported, state, answer = row
+    said = json.loads(str(answer))
+    wanted = Wanted(str(domain), str(kind), str(key), json.loads(str(payload)), json.loads(str(secrets)))
+    return DesireRecord(
+        wanted, str(owner), int(str(generation)), bool(removed), int(str(reported)), str(state),
+        said.get("error"), said.get("observed", {}),
+    )  # fmt: skip
+
+
+def _log(db: sqlite3.Connection, what: str, key: str, domain: str = "") -> int:
+    cursor = db.execute("INSERT INTO feed (what, key, domain) VALUES (?, ?, ?)", (what, key, domain))
+    return int(cursor.lastrowid or 0)
+
+
+def _apply(db: sqlite3.Connection, change: Change) -> None:
+    for record in change.records:
+        _put(db, record)
+    for key, version in change.removed:
+        found = db.execute("DELETE FROM resources WHERE key = ? AND version = ?", (key, version)).rowcount
+        if not found:
+            raise Conflict("The resource changed while it was being removed.", target=key)
+        db.execute("DELETE FROM refs WHERE source = ?", (key,))
+        db.execute("DELETE FROM claims WHERE owner = ?", (key,))
+        _log(db, "resource", key)
+    for operation in change.operations:
+        text, is_open = operation_text(operation), operation.ended is None
+        db.execute("INSERT OR REPLACE INTO operations VALUES (?, ?, ?, ?)", (operation.id, operation.key, is_open, text))
+        _log(db, "operation", operation.key)
+    for source, (references, claims) in change.rewire.items():
+        db.execute("DELETE FROM refs WHERE source = ?", (source,))
+        rows = [(r.source, r.path, r.target, r.blocking) for r in references]
+        db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?)", rows)
+        db.execute("DELETE FROM claims WHERE owner = ?", (source,))
+        for claim in claims:
+            _claim(db, claim.pool, claim.value, claim.owner)
+    if change.desires_of is not None:
+        _want(db, change.desires_of, change.desires)
+    for document in change.documents:
+        _document(db, document)
+
+
+def _put(db: sqlite3.Connection, record: Record) -> None:
+    values = (record.type, record.version, record_text(record), record.key)
+    if record.version == 1:
+        try:
+            db.execute("INSERT INTO resources (type, version, doc, key) VALUES (?, ?, ?, ?)", values)
+        except sqlite3.IntegrityError as error:
+            raise Conflict("The resource was created by another request.", target=str(record.id)) from error
+    else:
+        sql = "UPDATE resources SET type = ?, version = ?, doc = ? WHERE key = ? AND version = ?"
+        if not db.execute(sql, (*values, record.version - 1)).rowcount:
+            raise Conflict("The resource was changed by another request.", target=str(record.id))
+    _log(db, "resource", record.key)
+
+
+def _claim(db: sqlite3.Connection, pool: str, value: str, owner: str) -> None:
+    try:
+        db.execute("INSERT INTO claims VALUES (?, ?, ?)", (pool, value, owner))
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"'{value}' of '{pool}' was taken by another request.", target=owner) from error
+
+
+def _want(db: sqlite3.Connection, owner: str, desires: Sequence[Wanted]) -> None:
+    """Make `desires` the complete wanted set of `owner`: unchanged ones keep their generation, missing ones are removed."""
+    rows = db.execute("SELECT domain, kind, key, payload, secrets, removed FROM desires WHERE owner = ?", (owner,))
+    stored = {(r[0], r[1], r[2]): (r[3], r[4], bool(r[5])) for r in rows}
+    for wanted in desires:
+        name = (wanted.domain, wanted.kind, wanted.key)
+        text, secrets = dumps(wanted.payload), dumps(wanted.secrets)
+        if stored.pop(name, None) == (text, secrets, False):
+            continue
+        _write_desire(db, name, owner, text, secrets, removed=False)
+    for name, (text, secrets, removed) in stored.items():
+        if not removed:
+            _write_desire(db, name, owner, text, secrets, removed=True)
+
+
+def _write_desire(
+    db: sqlite3.Connection, name: tuple[str, str, str], owner: str, payload: str, secrets: str, *, removed: bool
+) -> None:
+    # A generation never repeats for a name, even after the desire was removed and wanted again.
+    db.execute("INSERT INTO generations VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET last = last + 1", name)
+    sql = "SELECT last FROM generations WHERE domain = ? AND kind = ? AND key = ?"
+    (generation,) = db.execute(sql, name).fetchone()
+    sequence = _log(db, "desire", owner, name[0])
+    db.execute(
+        "INSERT INTO desires (domain, kind, key, owner, sequence, generation, removed, payload, secrets)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET owner = excluded.owner,"
+        " sequence = excluded.sequence, generation = excluded.generation, removed = excluded.removed,"
+        " payload = excluded.payload, secrets = excluded.secrets",
+        (*name, owner, sequence, generation, removed, payload, secrets),
+    )
+
+
+def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> None:
+    for report in reports:
+        name = (domain, report.kind, report.key)
+        where = "WHERE domain = ? AND kind = ? AND key = ?"
+        row = db.execute(f"SELECT generation, removed, owner FROM desires {where}", name).fetchone()
+        if row is None or report.generation != row[0]:
+            continue
+        if report.state is State.GONE:
+            if row[1]:
+                db.execute(f"DELETE FROM desires {where}", name)
+        else:
+            answer = dumps({"error": report.error, "observed": report.observed})
+            values = (report.generation, str(report.state), answer, *name)
+            db.execute(f"UPDATE desires SET reported = ?, state = ?, answer = ? {where}", values)
+        _log(db, "report", row[2], domain)
+
+
+def _document(db: sqlite3.Connection, document: Document) -> None:
+    row = db.execute("SELECT version FROM documents WHERE name = ?", (document.name,)).fetchone()
+    if (row[0] if row else 0) != document.version - 1:
+        raise Conflict(f"The platform document '{document.name}' was changed by another request.")
+    values = (document.name, document.version, dumps(document.content))
+    db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", values)
