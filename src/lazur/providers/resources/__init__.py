@@ -1,0 +1,1 @@
+"""Microsoft.Resources: deployments, resource groups and everything the front door itself provides."""
