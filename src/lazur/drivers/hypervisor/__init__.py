@@ -1,0 +1,1 @@
+"""Virtual machines as processes: one interface, QEMU and a simulated hypervisor behind it."""
