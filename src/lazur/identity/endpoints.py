@@ -1,0 +1,112 @@
+"""The names a stamp is reached by, and which audiences a token may be asked for.
+
+Must never be edited per request: behind whatever address a request came in, the published names are these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import urlsplit
+
+# Clients that were given nothing but our address still ask for the public cloud's audiences.
+PUBLIC_ARM = ("https://management.azure.com", "https://management.core.windows.net")
+PUBLIC_GRAPH = ("https://graph.microsoft.com", "https://graph.windows.net")
+PUBLIC_DATA = ("https://storage.azure.com", "https://vault.azure.net")
+
+
+def normal(audience: str) -> str:
+    """The one spelling of an audience: lower case, no trailing slash."""
+    return audience.rstrip("/").lower()
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Base URLs (no trailing slash) and name suffixes of one stamp.
+
+    `adfs` ends with `/adfs`. `use_adfs` says which of the two authorities the stamp advertises: the ADFS-like one when
+    it listens on a port other than 443, which MSAL drops from AAD-like authorities.
+    """
+
+    name: str
+    management: str
+    admin_management: str
+    login: str
+    adfs: str
+    graph: str
+    portal: str
+    storage_suffix: str
+    vault_suffix: str
+    use_adfs: bool = False
+
+    @classmethod
+    def for_region(cls, region: str, domain: str) -> Endpoints:
+        """The names of a stamp that has addresses of its own: `<role>.<region>.<domain>` on 443."""
+        zone = f"{region}.{domain}"
+        return cls(
+            name=f"Lazur-{region}",
+            management=f"https://management.{zone}",
+            admin_management=f"https://adminmanagement.{zone}",
+            login=f"https://login.{zone}",
+            adfs=f"https://adfs.{zone}/adfs",
+            graph=f"https://graph.{zone}",
+            portal=f"https://portal.{zone}",
+            storage_suffix=f"core.{zone}",
+            vault_suffix=f"vault.{zone}",
+        )
+
+    @classmethod
+    def for_localhost(cls, port: int, region: str, domain: str) -> Endpoints:
+        """The names of a simulated stamp: everything on `https://localhost:<port>`, told apart by path."""
+        origin = f"https://localhost:{port}"
+        return cls(
+            name=f"Lazur-{region}-simulated",
+            management=origin,
+            admin_management=origin,
+            login=origin,
+            adfs=f"{origin}/adfs",
+            graph=origin,
+            portal=origin,
+            storage_suffix=f"core.{region}.{domain}",
+            vault_suffix=f"vault.{region}.{domain}",
+            use_adfs=True,
+        )
+
+    @property
+    def authority(self) -> str:
+        """The advertised authority without a tenant; an ADFS-like one has none."""
+        return self.adfs if self.use_adfs else self.login
+
+    @property
+    def adfs_origin(self) -> str:
+        """`adfs` without its path."""
+        return self.adfs.removesuffix("/adfs")
+
+    @property
+    def arm_audiences(self) -> tuple[str, ...]:
+        """What an ARM token may be for; the first is the one advertised."""
+        return (self.management, *PUBLIC_ARM)
+
+    @cached_property
+    def accepted_by_arm(self) -> frozenset[str]:
+        """`arm_audiences` in their normal spelling, for the verifier."""
+        return frozenset(map(normal, self.arm_audiences))
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        own = (self.management, self.admin_management, self.graph, f"https://{self.vault_suffix}")
+        return frozenset(map(normal, (*own, *PUBLIC_ARM, *PUBLIC_GRAPH, *PUBLIC_DATA)))
+
+    def knows(self, audience: str, app_ids: Iterable[str] = ()) -> bool:
+        """Whether tokens for `audience` are issued here: our services, their public aliases, our applications."""
+        wanted = normal(audience)
+        if wanted in self._known or wanted.removeprefix("api://") in app_ids:
+            return True
+        parts = urlsplit(wanted)
+        suffixes = (f".{normal(self.storage_suffix)}", f".{normal(self.vault_suffix)}")
+        return parts.scheme == "https" and parts.netloc.endswith(suffixes) and not parts.path
+
+    def issuer(self, tenant_id: str) -> str:
+        """`iss` of access tokens; the tenant is its fourth segment, which is how clients resolve tenant names."""
+        return f"{self.login}/{tenant_id}/"
