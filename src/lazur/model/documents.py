@@ -167,7 +167,8 @@ class Change:
 
     `records` are written if the stored version is `record.version - 1` (0 creates). `removed` lists (key, version).
     `references` and `claims` replace those of the sources / owners listed in `rewire`. `desires` is the complete wanted
-    set of `desires_of`; what is stored beyond it is marked removed.
+    set of `desires_of`; what is stored beyond it is marked removed. `requires` are resources that must exist and not be
+    deleting, `unreferenced` ones that nothing may refer to with a blocking reference; both are checked in the transaction.
     """
 
     records: Sequence[Record] = ()
@@ -177,3 +178,5 @@ class Change:
     desires_of: str | None = None
     desires: Sequence[Wanted] = ()
     documents: Sequence[Document] = ()
+    requires: Sequence[str] = ()
+    unreferenced: Sequence[str] = ()

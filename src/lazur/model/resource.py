@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from lazur.model.armid import ArmId
-from lazur.model.documents import Claim, Record
+from lazur.model.documents import Claim, Record, Reference
 from lazur.model.fields import Model
+from lazur.model.stamp import Stamp
 
 S = TypeVar("S", bound=Model)
 ModelType = type[Model]
@@ -59,9 +60,10 @@ class Rendering:
     """What a type may use to show itself: its record, resources it names, references to it, and the children's state."""
 
     record: Record
-    referrers: Sequence[tuple[str, str]]
-    """(key of the source, key of the target at or below this resource)."""
-    related: Mapping[str, Record]
+    properties: dict[str, Any]
+    """A private copy of the customer's `properties`, to add to and return."""
+    referrers: Sequence[Reference]
+    """References to this resource or to a child of it."""
     expand: str = ""
 
 
@@ -100,8 +102,13 @@ class Resource(Generic[S]):
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
-        """Read-only `properties` to show beside the customer's own. The default shows allocations and status."""
-        return {**shown.record.allocated, **shown.record.status}
+        """The `properties` to show: the customer's own with what the cloud knows. The default adds nothing."""
+        return shown.properties
+
+    @classmethod
+    def pools(cls, spec: Any, related: Mapping[str, Record]) -> Sequence[str]:
+        """Claim pools whose state the admission needs to see."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,7 @@ class Facts:
     """Resources named by references, by key (a child's reference brings its parent)."""
     claims: Mapping[str, Mapping[str, str]]
     """pool -> value -> owner key, for the pools the type asked for."""
-    settings: Mapping[str, Any]
-    """Facts of the stamp: region, public prefixes, catalogue, sizes."""
+    stamp: Stamp
     fresh: Callable[[], str]
     """A fresh UUID."""
 

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 
 from lazur.kernel.errors import Conflict
 from lazur.model.desire import Report, State
-from lazur.model.documents import Change, DesireRecord, Document, Entry, Operation, Record, Reference, Wanted
+from lazur.model.documents import Change, Claim, DesireRecord, Document, Entry, Operation, Record, Reference, Wanted
 from lazur.store.codec import dumps, operation_from, operation_text, record_from, record_text
 
 _SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
@@ -131,8 +131,7 @@ class SqliteStore:
         return [record_from(r[0]) for r in self._reader.execute(sql + " ORDER BY key", values)]
 
     def referrers(self, target: str) -> Sequence[Reference]:
-        sql = "SELECT source, path, target, blocking FROM refs WHERE target = ? OR (target > ? AND target < ?) ORDER BY source, path"
-        rows = self._reader.execute(sql, (target, target + "/", target + "0"))
+        rows = self._reader.execute(f"{_REFERRERS} ORDER BY source, path", (target, target + "/", target + "0"))
         return [Reference(r[0], r[1], r[2], bool(r[3])) for r in rows]
 
     def references(self, source: str) -> Sequence[Reference]:
@@ -182,6 +181,7 @@ class SqliteStore:
             self._waiters.discard(waiter)
 
 
+_REFERRERS = "SELECT source, path, target, blocking FROM refs WHERE (target = ? OR (target > ? AND target < ?))"
 _DESIRES = "SELECT domain, kind, key, payload, secrets, owner, generation, removed, reported, state, answer FROM desires"
 
 
@@ -210,30 +210,48 @@ def _log(db: sqlite3.Connection, what: str, key: str, domain: str = "") -> int:
 
 
 def _apply(db: sqlite3.Connection, change: Change) -> None:
+    _check(db, change)
     for record in change.records:
         _put(db, record)
     for key, version in change.removed:
         found = db.execute("DELETE FROM resources WHERE key = ? AND version = ?", (key, version)).rowcount
         if not found:
             raise Conflict("The resource changed while it was being removed.", target=key)
-        db.execute("DELETE FROM refs WHERE source = ?", (key,))
-        db.execute("DELETE FROM claims WHERE owner = ?", (key,))
+        _rewire(db, key, (), ())
         _log(db, "resource", key)
     for operation in change.operations:
         text, is_open = operation_text(operation), operation.ended is None
         db.execute("INSERT OR REPLACE INTO operations VALUES (?, ?, ?, ?)", (operation.id, operation.key, is_open, text))
         _log(db, "operation", operation.key)
     for source, (references, claims) in change.rewire.items():
-        db.execute("DELETE FROM refs WHERE source = ?", (source,))
-        rows = [(r.source, r.path, r.target, r.blocking) for r in references]
-        db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?)", rows)
-        db.execute("DELETE FROM claims WHERE owner = ?", (source,))
-        for claim in claims:
-            _claim(db, claim.pool, claim.value, claim.owner)
+        _rewire(db, source, references, claims)
     if change.desires_of is not None:
         _want(db, change.desires_of, change.desires)
     for document in change.documents:
         _document(db, document)
+
+
+def _check(db: sqlite3.Connection, change: Change) -> None:
+    for key in change.requires:
+        row = db.execute("SELECT doc ->> '$.deleting' FROM resources WHERE key = ?", (key,)).fetchone()
+        if row is None or row[0]:
+            raise Conflict("A referenced resource is being deleted.", target=key)
+    for key in change.unreferenced:
+        row = db.execute(f"{_REFERRERS} AND blocking = 1 LIMIT 1", (key, key + "/", key + "0")).fetchone()
+        if row is not None:
+            raise Conflict(f"The resource came into use by '{row[0]}'.", target=key)
+
+
+def _rewire(db: sqlite3.Connection, source: str, references: Sequence[Reference], claims: Sequence[Claim]) -> None:
+    """Replace what `source` refers to and holds; both the former and the new targets are told through the feed."""
+    former = {r[0] for r in db.execute("SELECT target FROM refs WHERE source = ?", (source,))}
+    db.execute("DELETE FROM refs WHERE source = ?", (source,))
+    db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?)", [(r.source, r.path, r.target, r.blocking) for r in references])
+    for target in sorted(former ^ {r.target for r in references}):
+        _log(db, "reference", target)
+    db.execute("DELETE FROM claims WHERE owner = ?", (source,))
+    for claim in claims:
+        _claim(db, claim.pool, claim.value, claim.owner)
 
 
 def _put(db: sqlite3.Connection, record: Record) -> None:

@@ -1,0 +1,72 @@
+"""What a controller is given: committed documents, the stamp, time and ids. The only door controllers have.
+
+Must never give a controller a driver, an executor or a way to write other than its plan (and, for deployments, requests
+through the front door as their recorded caller).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lazur.kernel.clock import Clock
+from lazur.kernel.ids import Ids
+from lazur.model.armid import ArmId
+from lazur.model.documents import DesireRecord, Record
+from lazur.model.registry import Registry
+from lazur.model.rights import Caller
+from lazur.model.stamp import Stamp
+from lazur.store.interface import Store
+
+
+class FrontDoor(Protocol):
+    """The request pipeline, for controllers that submit requests as a recorded caller."""
+
+    async def put(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> tuple[Record, bool]:
+        """Create or update; returns the stored document and whether it was created. Raises `LazurError`."""
+        ...
+
+    async def check(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> None:
+        """Everything `put` would refuse without knowing other resources of the same request; writes nothing."""
+        ...
+
+    def show(self, caller: Caller, id: ArmId, expand: str = "") -> dict[str, Any]:
+        """The resource as a GET would show it. Raises `ResourceNotFound`."""
+        ...
+
+    async def act(self, caller: Caller, id: ArmId, action: str, body: Any) -> Any:
+        """A reading action such as `listKeys`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything a reconciliation may use."""
+
+    store: Store
+    registry: Registry
+    stamp: Stamp
+    clock: Clock
+    ids: Ids
+    front: FrontDoor
+
+    def get(self, id: ArmId | str) -> Record | None:
+        """The stored document that holds `id` (a child's parent)."""
+        parsed = ArmId.parse(id) if isinstance(id, str) else id
+        return self.store.get(self.registry.document_of(parsed).key)
+
+    def desires(self, record: Record) -> Sequence[DesireRecord]:
+        """What `record` wants of the outside world, with the executors' answers."""
+        return self.store.desires(record.key)
+
+    def sources(self, record: Record, type: str) -> Mapping[str, Record]:
+        """Resources of `type` that refer to `record` or to a child of it, by key."""
+        found: dict[str, Record] = {}
+        for reference in self.store.referrers(record.key):
+            if reference.source in found:
+                continue
+            source = self.store.get(reference.source)
+            if source is not None and source.type == type.lower():
+                found[source.key] = source
+        return found

@@ -1,0 +1,267 @@
+"""The control loop: keys in, one committed plan out.
+
+A key is a resource id, never an event: a change, a report, a timer and a restart all lead to the same reconciliation, which
+reads everything again. At most one reconciliation of a key runs at a time. Must never hold state that matters: after a
+crash, `run` starts from the store alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lazur.control.context import Context
+from lazur.control.plan import Failed, Gone, Plan, Ready, Waiting
+from lazur.kernel.errors import Conflict, LazurError
+from lazur.kernel.log import logger
+from lazur.model.documents import FAILED, SUCCEEDED, Change, Document, Operation, Record
+
+log = logger("control")
+
+Reconcile = Callable[[Context, Record], Awaitable[Plan]]
+
+_RETRY = (0.2, 0.5, 1, 2, 5, 10, 30)
+_SWEEP = 30.0
+
+
+class Loop:
+    """Reconciles every resource of the store until it is as wanted."""
+
+    def __init__(self, context: Context, workers: int = 8) -> None:
+        self.context = context
+        self._workers = workers
+        self._queue: deque[str] = deque()
+        self._queued: set[str] = set()
+        self._active: set[str] = set()
+        self._again: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        self._work = asyncio.Event()
+        self._behaviour: dict[str, Any] = {}
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        position = self.context.store.position()
+        for record in self.context.store.list():
+            self.wake(record.key)
+        tasks = [asyncio.create_task(self._worker()) for _ in range(self._workers)]
+        tasks += [asyncio.create_task(self._follow(position)), asyncio.create_task(self._sweep())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in [*tasks, *(t for _, t in self._timers.values())]:
+                task.cancel()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued or running (timers apart)."""
+        return not self._queue and not self._active
+
+    def wake(self, key: str) -> None:
+        """Have `key` reconciled soon; many wakes are one."""
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._queue.append(key)
+            self._work.set()
+
+    # -- what wakes a key ---------------------------------------------------------------------------------------------
+
+    async def _follow(self, position: int) -> None:
+        store = self.context.store
+        while True:
+            entries = store.feed(position)
+            for entry in entries:
+                position = entry.sequence
+                if entry.what == "resource":
+                    self._wake_around(entry.key)
+                elif entry.what == "reference":
+                    self._wake_document(entry.key)
+                elif entry.what == "report":
+                    self.wake(entry.key)
+            if not entries:
+                await store.changed(position)
+
+    def _wake_around(self, key: str) -> None:
+        """A resource changed: itself, whoever refers to it, whatever it refers to, and its resource group."""
+        self.wake(key)
+        for reference in self.context.store.referrers(key):
+            self.wake(reference.source)
+        for reference in self.context.store.references(key):
+            self._wake_document(reference.target)
+        parts = key.split("/")
+        if len(parts) > 5 and parts[3] == "resourcegroups":
+            self.wake("/".join(parts[:5]))
+
+    def _wake_document(self, target: str) -> None:
+        record = self.context.get(target)
+        if record is not None:
+            self.wake(record.key)
+
+    async def _sweep(self) -> None:
+        """The periodic path: nothing may depend on a signal alone."""
+        while True:
+            await self.context.clock.sleep(_SWEEP)
+            for record in self.context.store.list():
+                if record.deleting or record.observed < record.generation:
+                    self.wake(record.key)
+
+    def _later(self, key: str, seconds: float) -> None:
+        due = self.context.clock.monotonic() + seconds
+        known = self._timers.get(key)
+        if known is not None and known[0] <= due and not known[1].done():
+            return
+        if known is not None:
+            known[1].cancel()
+
+        async def ring() -> None:
+            await self.context.clock.sleep(seconds)
+            self._timers.pop(key, None)
+            self.wake(key)
+
+        self._timers[key] = (due, asyncio.create_task(ring()))
+
+    # -- one reconciliation -------------------------------------------------------------------------------------------
+
+    async def _worker(self) -> None:
+        while True:
+            while not self._queue:
+                self._work.clear()
+                await self._work.wait()
+            key = self._queue.popleft()
+            self._queued.discard(key)
+            self._active.add(key)
+            try:
+                await self.turn(key)
+            finally:
+                self._active.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.wake(key)
+
+    async def turn(self, key: str) -> None:
+        """Reconcile `key` once and commit the plan."""
+        record = self.context.store.get(key)
+        if record is None:
+            self._failures.pop(key, None)
+            return
+        try:
+            plan = await self._plan(record)
+            await self._commit(record, plan)
+        except Conflict:
+            self.wake(key)
+            return
+        except LazurError as error:
+            if not error.retryable:
+                with contextlib.suppress(Conflict):
+                    await self._commit(record, Plan(Failed(error)))
+            self._back_off(key, error)
+            return
+        except Exception as error:
+            log.exception("reconciliation failed", key=key)
+            self._back_off(key, error)
+            return
+        self._failures.pop(key, None)
+        if isinstance(plan.outcome, Waiting) and plan.outcome.after is not None:
+            self._later(key, plan.outcome.after)
+
+    def _back_off(self, key: str, error: Exception) -> None:
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        log.warning("will retry", key=key, error=str(error), attempt=count + 1)
+        self._later(key, _RETRY[min(count, len(_RETRY) - 1)])
+
+    async def _plan(self, record: Record) -> Plan:
+        module = self._module(record)
+        if not record.deleting:
+            return await module.reconcile(self.context, record) if module else Plan(Ready())
+        dismantle: Reconcile | None = getattr(module, "dismantle", None)
+        if dismantle is not None:
+            return await dismantle(self.context, record)
+        left = [d for d in self.context.desires(record)]
+        return Plan(Waiting("removing") if left else Gone(), desires=())
+
+    def _module(self, record: Record) -> Any:
+        if record.type not in self._behaviour:
+            declared = self.context.registry.type_of(record.id)
+            self._behaviour[record.type] = self.context.registry.behaviour(declared, "controller")
+        return self._behaviour[record.type]
+
+    async def _commit(self, record: Record, plan: Plan) -> None:
+        change = self.change(record, plan)
+        if change is not None:
+            await self.context.store.commit(change)
+
+    def change(self, record: Record, plan: Plan) -> Change | None:
+        """The transaction that carries out `plan`, or None when nothing would change."""
+        after = self._after(record, plan)
+        operations = self._finished(record, plan)
+        gone = isinstance(plan.outcome, Gone)
+        marked = [self._marked(k) for k in plan.delete]
+        rewire = {}
+        if plan.references is not None or plan.claims is not None:
+            rewire[record.key] = self._rewired(record, plan)
+        unchanged = after == record and not gone and not operations and not any(marked) and not rewire
+        if unchanged and (plan.desires is None or self._same_desires(record, plan)):
+            return None
+        records = [m for m in marked if m is not None]
+        if after != record and not gone:
+            records.append(after.with_(version=record.version + 1))
+        guard = [plan.guard] if plan.guard else []
+        return Change(
+            records=records,
+            removed=[(record.key, record.version)] if gone else (),
+            operations=operations,
+            rewire=rewire,
+            desires_of=record.key if plan.desires is not None else None,
+            desires=plan.desires or (),
+            documents=[Document(d.name, d.version + 1, d.content) for d in guard],
+        )
+
+    def _after(self, record: Record, plan: Plan) -> Record:
+        status = record.status if plan.status is None else plan.status
+        allocated = record.allocated if plan.allocated is None else plan.allocated
+        state, observed = record.state, record.observed
+        if isinstance(plan.outcome, Ready):
+            state, observed = SUCCEEDED, record.generation
+        elif isinstance(plan.outcome, Failed):
+            state, observed = FAILED, record.generation
+        return record.with_(status=status, allocated=allocated, state=state, observed=observed)
+
+    def _finished(self, record: Record, plan: Plan) -> list[Operation]:
+        if isinstance(plan.outcome, Waiting):
+            return []
+        ended = []
+        for operation in self.context.store.open_operations(record.key):
+            if operation.generation > record.generation:
+                continue
+            error = plan.outcome.error.body() if isinstance(plan.outcome, Failed) else None
+            status = FAILED if error else SUCCEEDED
+            fields = {**vars(operation), "status": status, "error": error, "output": plan.output}
+            ended.append(Operation(**{**fields, "ended": self.context.clock.now()}))
+        return ended
+
+    def _marked(self, key: str) -> Record | None:
+        found = self.context.store.get(key)
+        return None if found is None or found.deleting else marked_for_deletion(found)
+
+    def _rewired(self, record: Record, plan: Plan) -> tuple[Any, Any]:
+        store = self.context.store
+        references = plan.references if plan.references is not None else store.references(record.key)
+        return references, plan.claims or ()
+
+    def _same_desires(self, record: Record, plan: Plan) -> bool:
+        stored = {(d.wanted.domain, d.wanted.kind, d.wanted.key): d for d in self.context.desires(record)}
+        wanted = {(w.domain, w.kind, w.key): w for w in plan.desires or ()}
+        if any(k not in stored or stored[k].removed or stored[k].wanted != w for k, w in wanted.items()):
+            return False
+        return all(d.removed for k, d in stored.items() if k not in wanted)
+
+
+def marked_for_deletion(record: Record) -> Record:
+    """`record` as a wish to be deleted: the record itself goes last."""
+    return record.with_(deleting=True, state="Deleting", generation=record.generation + 1, version=record.version + 1)
