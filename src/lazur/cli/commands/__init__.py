@@ -1,0 +1,1 @@
+"""One module per command, found by its file name; each exposes `command`, a `click.Command`."""

@@ -1,0 +1,30 @@
+"""`lazur test`: the form check, then the tests. Must never report success when either failed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+
+from lazur.lifecycle.project import ROOT, cache_root
+
+_MACHINE_TESTS = ("tests/host", "tests/rack", "tests/clients")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--unit", is_flag=True, help="Only what needs no privilege: no hosts, no rack, no real clients.")
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def command(unit: bool, pytest_arguments: tuple[str, ...]) -> None:
+    """Run the form check and all tests; what follows `--` goes to pytest."""
+    form = subprocess.run([sys.executable, "-m", "tests.form"], cwd=ROOT, check=False).returncode
+    if form:
+        # Said before the tests, whose own summary stays the last line.
+        click.echo("lazur test: the form check FAILED, see above, and so will this run; the tests follow", err=True)
+    pytest = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache_root() / 'pytest'}"]
+    if unit:
+        pytest += [f"--ignore={folder}" for folder in _MACHINE_TESTS]
+    environment = {**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(cache_root() / "hypothesis")}
+    tests = subprocess.run([*pytest, *pytest_arguments], cwd=ROOT, env=environment, check=False).returncode
+    sys.exit(tests or form)
