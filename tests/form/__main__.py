@@ -15,8 +15,9 @@ _IMPORTS = "import sys; from importlinter.cli import lint_imports; sys.exit(lint
 
 def own_text() -> list[Path]:
     """Every text file of the project, relative to the clone; locks and binary files have no form to check."""
+    git = ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}"]
     listed = subprocess.run(
-        ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
         text=True,
         check=True,

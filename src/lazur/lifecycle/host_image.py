@@ -7,19 +7,14 @@ the sources costs no rebuild. Must never start a daemon and never write outside 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lazur.kernel.errors import Evidence, LazurError
+from lazur.kernel.errors import LazurError
 from lazur.lifecycle.cache import Cache, digest
 from lazur.lifecycle.project import ROOT
-
-Report = Callable[[str], None]
+from lazur.lifecycle.tool import Report, run_tool
 
 PYTHON = "3.13"
 """The image's Python, Debian 13's own."""
@@ -140,7 +135,7 @@ def _bootstrap(root: Path, report: Report) -> None:
     # Its mounts and processes live in namespaces of their own and so end with this process, however it ends.
     argv = ["unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"]
     argv += ["--mode=root", "--variant=minbase", "--format=directory", f"--include={','.join(_PACKAGES)}", *options]
-    _run([*argv, _SUITE, str(root), *_MIRRORS], report, prefix="host image: ")
+    run_tool([*argv, _SUITE, str(root), *_MIRRORS], lambda line: report(f"host image: {line}"))
 
 
 def _install_libraries(root: Path, report: Report) -> None:
@@ -148,7 +143,7 @@ def _install_libraries(root: Path, report: Report) -> None:
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-input", "--disable-pip-version-check"]
     argv += ["--root-user-action=ignore", "--require-hashes", "--only-binary=:all:", "--no-deps"]
     argv += ["--implementation=cp", f"--python-version={PYTHON}", *platforms, f"--target={root / LIBRARIES}"]
-    _run([*argv, f"--requirement={ROOT / 'requirements.lock'}"], report, prefix="host image: ")
+    run_tool([*argv, f"--requirement={ROOT / 'requirements.lock'}"])
 
 
 def _compile(image: Path, tree: Path, folder: Path) -> None:
@@ -159,7 +154,7 @@ def _compile(image: Path, tree: Path, folder: Path) -> None:
     libraries = f"{image}/usr/lib/x86_64-linux-gnu"
     argv = [f"{image}/usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, f"{image}/usr/bin/python{PYTHON}"]
     argv += ["-I", "-m", "compileall", "-qq", "--invalidation-mode=unchecked-hash", "-s", str(tree), "-p", "/"]
-    _run([*argv, str(tree / folder)], lambda _: None, environment={"PYTHONHOME": f"{image}/usr"})
+    run_tool([*argv, str(tree / folder)])
 
 
 def _clean(root: Path) -> None:
@@ -175,36 +170,3 @@ def _clean(root: Path) -> None:
     (root / "etc/machine-id").write_text("")
     (root / "etc/hostname").write_text("lazur\n")
     (root / "etc/resolv.conf").write_text("")
-
-
-def _run(
-    argv: Sequence[str], report: Report, *, prefix: str = "", environment: Mapping[str, str] | None = None
-) -> None:
-    """Run a build tool and report what it says line by line; its last lines are the evidence when it fails."""
-    tail: deque[str] = deque(maxlen=40)
-    with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, **(environment or {})},
-    ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                tail.append(line.rstrip())
-                if line.startswith("I: ") or line.startswith("E: "):
-                    report(f"{prefix}{line[3:].rstrip()}")
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode != 0:
-        raise LazurError(
-            "HostImageBuildFailed",
-            f"{Path(argv[0]).name} ended with {process.returncode} while the host image was built: {tail[-1] if tail else ''}",
-            info=[Evidence("LogTail", list(tail))],
-            status=500,
-            retryable=True,
-        )
