@@ -8,7 +8,7 @@ far they came. They must never keep a decision only in memory, because the proce
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lazur.model.desire import Desire, Report
 
@@ -16,6 +16,7 @@ Wake = Callable[[str], None]
 """`wake(key)`: the outside state of `key` may have changed, look at it again soon. Unknown keys are ignored."""
 
 
+@runtime_checkable
 class KeyedHandler(Protocol):
     """Makes desires of one kind true, one key at a time.
 
@@ -50,6 +51,7 @@ class KeyedHandler(Protocol):
         ...
 
 
+@runtime_checkable
 class DomainHandler(Protocol):
     """Makes all desires of some kinds true together.
 
