@@ -1,0 +1,68 @@
+"""The place an expression is evaluated in: which functions are allowed, which loop runs, what may be looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any, Protocol
+
+from lazur.providers.resources.template.faults import ExpressionFault
+from lazur.providers.resources.template.parser import Node
+from lazur.providers.resources.template.scope import Lookup, Scope
+from lazur.providers.resources.template.values import Budget
+
+
+class Phase(Enum):
+    """When an expression is evaluated, which decides the functions it may use."""
+
+    DEFAULT = "the default value of a parameter"
+    COMPILE = "a place evaluated before deployment"
+    RUNTIME = "a resource body or an output"
+    FUNCTION = "a user's function"
+
+
+class Engine(Protocol):
+    """The evaluator, as functions see it: some decide themselves which arguments are evaluated, and where."""
+
+    def node(self, node: Node, frame: Frame) -> Any:
+        """The value of a tree."""
+        ...
+
+    def variable(self, name: str, frame: Frame) -> Any:
+        """The value of a variable of the template."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Everything around one expression."""
+
+    scope: Scope
+    phase: Phase
+    budget: Budget
+    engine: Engine
+    lookup: Lookup | None = None
+    loops: Mapping[str, int] = field(default_factory=dict)
+    """Index of every copy loop around, by lower-case name."""
+    loop: str | None = None
+    """The loop that `copyIndex()` without a name means."""
+    local: Mapping[str, Any] | None = None
+    """Arguments of the user's function being evaluated, by lower-case name."""
+    lambdas: Mapping[str, Any] = field(default_factory=dict)
+
+    def within(self, name: str, index: int) -> Frame:
+        """This frame inside one turn of a copy loop."""
+        return replace(self, loops={**self.loops, name.lower(): index}, loop=name.lower())
+
+    def binding(self, **names: Any) -> Frame:
+        """This frame with the variables of a lambda bound."""
+        return replace(self, lambdas={**self.lambdas, **names})
+
+    def only(self, function: str, *phases: Phase) -> None:
+        """Refuse `function` outside `phases`, with Azure's words."""
+        if self.phase not in phases:
+            raise ExpressionFault(
+                f"The template function '{function}' is not expected at this location. "
+                "Please see https://aka.ms/arm-functions for usage details."
+            )
