@@ -182,7 +182,7 @@ class Loop:
         dismantle: Reconcile | None = getattr(module, "dismantle", None)
         if dismantle is not None:
             return await dismantle(self.context, record)
-        left = [d for d in self.context.desires(record)]
+        left = self.context.desires(record)
         return Plan(Waiting("removing") if left else Gone(), desires=())
 
     def _module(self, record: Record) -> Any:

@@ -6,11 +6,13 @@ name. Must never hold behaviour itself.
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
+from lazur.kernel.ids import Ids
 from lazur.model.armid import ArmId
 from lazur.model.documents import Claim, Record, Reference
 from lazur.model.fields import Model
@@ -37,12 +39,24 @@ class Embedded:
 class Action:
     """A POST on a resource, such as `start`. `path` is the last URL segment; the right is `<type>/<path>/action`.
 
-    A long one answers 202 and changes the resource's intent; a `reads` one answers from documents at once.
+    A long one answers 202 and changes the resource's intent; a `reads` one answers 200 at once (and may still leave a
+    wish behind in the intent, without a new generation).
     """
 
     name: str
     doc: str
     reads: bool = False
+    detached: bool = False
+    """The resource need not exist: `validate` of a deployment. Answered by `preview` in `admit.py`."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A read-only collection below a resource (a deployment's operations): `show` makes its items from the record."""
+
+    name: str
+    doc: str
+    show: Callable[[Record], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -81,9 +95,12 @@ class Resource(Generic[S]):
     """`group` or `subscription`: where an instance lives."""
     answers: ClassVar[Answers] = Answers()
     actions: ClassVar[tuple[Action, ...]] = ()
+    views: ClassVar[tuple[View, ...]] = ()
     embedded: ClassVar[tuple[Embedded, ...]] = ()
     envelope: ClassVar[frozenset[str]] = frozenset({"sku", "zones", "identity", "plan", "kind"})
     """Top-level properties accepted beside location, tags and properties."""
+    reads_body: ClassVar[Callable[[bytes], Any]] = staticmethod(json.loads)
+    """How a request body is read; deployments need a more tolerant reader than JSON."""
     name_pattern: ClassVar[str] = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
     rules: ClassVar[tuple[Callable[[Any], typing.Iterable[Any]], ...]] = ()
     """Pure checks over one spec; each yields `LazurError` faults."""
@@ -147,3 +164,20 @@ class Decision:
     intent: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
     """A body to store instead of the client's, where Azure writes chosen names back."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What an action may use beside the record."""
+
+    ids: Ids
+    sign: Callable[[str], str]
+    """Path of an artifact -> a URL that works for a while without a token."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """What an action came to: a new intent (None: nothing changes) and the body to answer."""
+
+    intent: Mapping[str, Any] | None = None
+    body: Any = None

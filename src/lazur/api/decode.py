@@ -1,0 +1,119 @@
+"""From a client's body to a validated document, all faults at once. Pure: must never read the store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.fields import Model, Pointer, pointers, split_secrets
+from lazur.model.registry import AnyResource
+from lazur.model.stamp import Stamp
+
+_MAX_TAGS = 50
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A body that passed every check that needs no other document."""
+
+    spec: Model
+    body: dict[str, Any]
+    secrets: dict[str, Any]
+    pointers: list[Pointer]
+
+
+def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[Decoded | None, list[LazurError]]:
+    """The decoded body, or None, and every fault found."""
+    if not isinstance(body, dict):
+        return None, [LazurError("InvalidRequestContent", "The request body must be a JSON object.")]
+    lowered = {k.lower(): v for k, v in body.items() if v is not None}
+    faults = [*_envelope(declared, id, lowered, stamp)]
+    properties = lowered.get("properties", {})
+    spec: Model | None = None
+    try:
+        spec = declared.Spec.model_validate(properties)
+    except ValidationError as error:
+        faults += list(model_faults(error))
+    if spec is None:
+        return None, faults
+    faults += list(_children(declared, spec))
+    for rule in declared.rules:
+        faults += list(rule(spec))
+    document = spec.wire()
+    secrets = split_secrets(spec, document)
+    out: dict[str, Any] = {"properties": document}
+    for name in ("tags", *sorted(declared.envelope)):
+        if name.lower() in lowered:
+            out[name] = lowered[name.lower()]
+    if declared.tracked:
+        out["location"] = stamp.region
+    return Decoded(spec, out, secrets, list(pointers(spec))), faults
+
+
+def model_faults(error: ValidationError, root: str = "properties") -> Iterable[LazurError]:
+    """Pydantic's findings as ARM faults with a path each."""
+    for found in error.errors():
+        steps = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in found["loc"])
+        target = f"{root}{steps}"
+        if found["type"] == "missing":
+            message = f"Required parameter '{target}' is missing (null)."
+            yield LazurError("MissingRequiredParameter", message, target=target)
+        else:
+            given = repr(found["input"])[:80]
+            text = f"The value {given} of '{target}' is invalid: {found['msg']}."
+            yield LazurError("InvalidParameter", text, target=target)
+
+
+def _envelope(declared: AnyResource, id: ArmId, body: dict[str, Any], stamp: Stamp) -> Iterable[LazurError]:
+    if not re.match(declared.name_pattern, id.name):
+        message = f"Resource name '{id.name}' is invalid: it must match {declared.name_pattern}."
+        yield LazurError("InvalidResourceName", message, target="name")
+    named = body.get("name")
+    if isinstance(named, str) and named.split("/")[-1].lower() != id.name.lower():
+        message = f"The name '{named}' in the body does not match the name '{id.name}' in the URL."
+        yield LazurError("InvalidRequestContent", message, target="name")
+    if declared.tracked:
+        location = body.get("location")
+        if location is None:
+            message = f"The location property is required for this definition of '{declared.type}'."
+            yield LazurError("LocationRequired", message, target="location")
+        elif str(location).replace(" ", "").lower() != stamp.region.lower():
+            message = (
+                f"The provided location '{location}' is not available for resource type '{declared.type}'. "
+                f"List of available regions for the resource type is '{stamp.region}'."
+            )
+            yield LazurError("LocationNotAvailableForResourceType", message, target="location")
+    yield from _tags(body.get("tags", {}))
+
+
+def _tags(tags: Any) -> Iterable[LazurError]:
+    if not isinstance(tags, dict):
+        yield LazurError("InvalidRequestContent", "'tags' must be an object of strings.", target="tags")
+        return
+    if len(tags) > _MAX_TAGS:
+        yield LazurError("InvalidTags", f"A resource can have at most {_MAX_TAGS} tags.", target="tags")
+    for name, value in tags.items():
+        if not name or len(name) > 512 or not isinstance(value, str) or len(value) > 256:
+            message = f"Tag '{name[:60]}': names have 1 to 512 and values at most 256 characters."
+            yield LazurError("InvalidTagNameOrValue", message, target=f"tags.{name[:60]}")
+
+
+def _children(declared: AnyResource, spec: Model) -> Iterable[LazurError]:
+    """Every embedded child has a name of its own."""
+    document = spec.wire()
+    for child in declared.embedded:
+        seen: set[str] = set()
+        for index, item in enumerate(document.get(child.list, [])):
+            name, spot = item.get("name"), f"properties.{child.list}[{index}].name"
+            if not name:
+                yield LazurError("MissingRequiredParameter", f"Required parameter '{spot}' is missing (null).", target=spot)
+            elif name.lower() in seen:
+                message = f"The name '{name}' is used more than once in '{child.list}'."
+                yield LazurError("InvalidRequestFormat", message, target=spot)
+            seen.add(str(name).lower())

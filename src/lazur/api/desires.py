@@ -1,0 +1,125 @@
+"""The executors' endpoint: each reads and reports the desires of its own domain, and no other.
+
+The domain comes from the client certificate's common name (see `roles`), never from the request. Sealed values of a desire
+are opened here, on the way to the one executor they are for. Must never offer anything but one's own desires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lazur.kernel.clock import Clock
+from lazur.kernel.errors import LazurError
+from lazur.model.desire import Batch, Desire, Report, State
+from lazur.model.documents import DesireRecord
+from lazur.store.interface import Store
+
+Unseal = Callable[[str, str], bytes]
+DomainOf = Callable[[Request], str]
+
+_MAX_WAIT = 30.0
+_MAX_ARTIFACT = 8 * 1024 * 1024
+
+
+class Desires:
+    """`DesireSource` of one domain over the store."""
+
+    def __init__(self, domain: str, store: Store, clock: Clock, unseal: Unseal, artifacts: Path | None) -> None:
+        self._domain = domain
+        self._store = store
+        self._clock = clock
+        self._unseal = unseal
+        self._artifacts = artifacts
+
+    async def changes(self, since: int, wait: float) -> Batch:
+        """See `DesireSource.changes`."""
+        position, found = self._store.domain(self._domain, since)
+        if not found and since > 0:
+            await self._wait(position, min(wait, _MAX_WAIT), since)
+            position, found = self._store.domain(self._domain, since)
+        return Batch(max(position, 1), [self._desire(d) for d in found], full=since == 0)
+
+    async def _wait(self, position: int, seconds: float, since: int) -> None:
+        deadline = self._clock.monotonic() + seconds
+        while self._clock.monotonic() < deadline:
+            moved = asyncio.ensure_future(self._store.changed(position))
+            timer = asyncio.ensure_future(self._clock.sleep(deadline - self._clock.monotonic()))
+            _, pending = await asyncio.wait({moved, timer}, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            position, found = self._store.domain(self._domain, since)
+            if found:
+                return
+
+    async def report(self, reports: Sequence[Report]) -> None:
+        """See `DesireSource.report`."""
+        await self._store.report(self._domain, reports)
+
+    async def artifact(self, name: str, content: bytes) -> None:
+        """See `DesireSource.artifact`; names are `<uid>/<file>`."""
+        if self._artifacts is None:
+            return
+        owner, _, file = name.partition("/")
+        if not owner.replace("-", "").isalnum() or not file.replace(".", "").replace("-", "").isalnum():
+            raise LazurError("InvalidArtifactName", f"'{name[:80]}' is not a valid artifact name.")
+        folder = self._artifacts / owner
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{file}.part"
+        partial.write_bytes(content)
+        partial.replace(folder / file)
+
+    def _desire(self, stored: DesireRecord) -> Desire:
+        payload = json.loads(json.dumps(stored.wanted.payload))
+        opened: dict[str, Any] = payload.get("secrets", {})
+        for name, sealed in stored.wanted.secrets.items():
+            text, _, context = sealed.partition("\x1f")
+            opened[name] = json.loads(self._unseal(text, context))
+        if opened:
+            payload["secrets"] = opened
+        want = stored.wanted
+        return Desire(want.domain, want.kind, want.key, stored.generation, payload, stored.removed)
+
+
+def desire_app(open_domain: Callable[[str], Desires], domain_of: DomainOf) -> Starlette:
+    """The HTTP form of `Desires`, for executors on other machines."""
+
+    async def changes(request: Request) -> Response:
+        since, wait = int(request.query_params.get("since", "0")), float(request.query_params.get("wait", "0"))
+        batch = await open_domain(domain_of(request)).changes(since, wait)
+        rows = [
+            {"kind": d.kind, "key": d.key, "generation": d.generation, "payload": d.payload, "removed": d.removed}
+            for d in batch.desires
+        ]
+        return JSONResponse({"cursor": batch.cursor, "full": batch.full, "desires": rows})
+
+    async def report(request: Request) -> Response:
+        rows = await request.json()
+        await open_domain(domain_of(request)).report([Report(**{**row, "state": State(row["state"])}) for row in rows])
+        return Response(status_code=204)
+
+    async def artifact(request: Request) -> Response:
+        content = await request.body()
+        if len(content) > _MAX_ARTIFACT:
+            return Response(status_code=413)
+        await open_domain(domain_of(request)).artifact(request.path_params["name"], content)
+        return Response(status_code=204)
+
+    return Starlette(
+        routes=[
+            Route("/desires", changes),
+            Route("/reports", report, methods=["POST"]),
+            Route("/artifacts/{name:path}", artifact, methods=["PUT"]),
+        ]
+    )

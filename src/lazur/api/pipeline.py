@@ -1,0 +1,477 @@
+"""The one way every change takes: decode, authorise, prefetch, admit, commit.
+
+Resource, operation, references, claims and secrets of a request are one transaction; only then is it answered. Must never
+act on the outside world or decide from anything but committed documents.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lazur.api.decode import Decoded, decode
+from lazur.api.present import Presenter, etag_of, not_found
+from lazur.kernel.clock import Clock
+from lazur.kernel.errors import Conflict, LazurError, all_at_once
+from lazur.kernel.ids import Ids, derived
+from lazur.model.armid import ArmId
+from lazur.model.documents import FAILED, SUCCEEDED, Change, Claim, Operation, Record, Reference
+from lazur.model.fields import Pointer, frozen_fields
+from lazur.model.registry import AnyResource, Registry
+from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
+from lazur.model.rights import Assignment, Caller, allows, denial
+from lazur.model.stamp import Stamp
+from lazur.store.interface import Store
+
+_ATTEMPTS = 8
+Seal = Callable[[bytes, str], str]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a change came to: the document as committed, whether it was created, and the operation to poll, if any."""
+
+    record: Record | None
+    created: bool = False
+    operation: Operation | None = None
+    body: Any = None
+
+
+class Pipeline:
+    """Changes to the documents of one stamp."""
+
+    def __init__(
+        self, registry: Registry, store: Store, stamp: Stamp, clock: Clock, ids: Ids, seal: Seal,
+        assignments: Callable[[], Sequence[Assignment]], sign: Callable[[str], str],
+    ) -> None:  # fmt: skip
+        self.registry = registry
+        self.store = store
+        self.stamp = stamp
+        self.clock = clock
+        self.ids = ids
+        self.presenter = Presenter(registry, store)
+        self._seal = seal
+        self._assignments = assignments
+        self.tools = Tools(ids, sign)
+
+    # -- rights -------------------------------------------------------------------------------------------------------
+
+    def may(self, caller: Caller, action: str, scope: ArmId) -> bool:
+        """Whether `caller` holds `action` at `scope`; also refuses subscriptions of another tenant."""
+        return allows(self._assignments(), caller, action, scope)
+
+    def authorise(self, caller: Caller, action: str, scope: ArmId) -> None:
+        """Raise ARM's 403 unless `caller` holds `action` at `scope`. Always before any look-up."""
+        if not self.may(caller, action, scope):
+            raise denial(caller, action, scope)
+
+    # -- PUT and PATCH ------------------------------------------------------------------------------------------------
+
+    async def put(
+        self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", if_none_match: str = ""
+    ) -> Accepted:
+        """Create or replace the resource or embedded child `id`."""
+        id = self.registry.canonical(id)
+        self.authorise(caller, f"{id.type}/write", id)
+        embedded = self.registry.embedded(id)
+        if embedded is None:
+            self.registry.type_of(id)
+        for attempt in range(_ATTEMPTS):
+            try:
+                if embedded is not None:
+                    return await self._put_child(caller, id, embedded[1], body, api_version, if_match)
+                return await self._put(caller, id, body, api_version, if_match, if_none_match)
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def patch(self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "") -> Accepted:
+        """Merge `body` into the stored document (RFC 7396) and go the way of a PUT."""
+        id = self.registry.canonical(id)
+        self.authorise(caller, f"{id.type}/write", id)
+        record = self._existing(self.registry.document_of(id))
+        embedded = self.registry.embedded(id)
+        if embedded is not None:
+            current = self._raw_child(record, embedded[1], id)
+        else:
+            current = json.loads(json.dumps(dict(record.body)))
+        return await self.put(caller, id, _merge(current, body), api_version, if_match=if_match)
+
+    async def _put_child(
+        self, caller: Caller, id: ArmId, child: Embedded, body: Any, api_version: str, if_match: str
+    ) -> Accepted:
+        parent = self.store.get(id.parent.key)
+        if parent is None:
+            self._group(id)
+            name = "/".join((id.namespace or "", *id.types[:-1]))
+            message = (
+                f"Can not perform requested operation on nested resource. Parent resource '{name}/{id.parent.name}' not found."
+            )
+            raise LazurError("ParentResourceNotFound", message, status=404)
+        if not isinstance(body, dict):
+            raise LazurError("InvalidRequestContent", "The request body must be a JSON object.")
+        document = json.loads(json.dumps(dict(parent.body)))
+        items = document["properties"].setdefault(child.list, [])
+        spots = [i for i, item in enumerate(items) if item["name"].lower() == id.name.lower()]
+        given = {k: v for k, v in body.items() if k.lower() == "properties" or k.lower() == "zones"}
+        item = {"name": items[spots[0]]["name"] if spots else id.name, **given}
+        items[spots[0] : spots[0] + 1] = [item] if spots else []
+        if not spots:
+            items.append(item)
+        accepted = await self._put(caller, parent.id, document, api_version, if_match, "")
+        shown = self.presenter.child(accepted.record, child, id.name) if accepted.record else None
+        return Accepted(accepted.record, not spots, accepted.operation, shown)
+
+    async def _put(self, caller: Caller, id: ArmId, body: Any, api_version: str, if_match: str, if_none_match: str) -> Accepted:
+        declared = self.registry.type_of(id)
+        id = self._spelled(id)
+        old = self.store.get(id.key)
+        _preconditions(old, if_match, if_none_match)
+        if old is not None and old.deleting:
+            message = f"The resource '{id.name}' is being deleted; wait for that to end."
+            raise LazurError("AnotherOperationInProgress", message, status=409, retryable=True)
+        decoded, faults = decode(declared, id, body, self.stamp)
+        if decoded is None:
+            raise all_at_once(faults)
+        if not decoded.body.get("location") and old is not None and "location" in old.body:
+            decoded.body["location"] = old.body["location"]
+        related, missing = self._related(caller, id, decoded)
+        faults += missing
+        if old is not None:
+            faults += list(frozen_fields(decoded.spec, declared.Spec.model_validate(old.properties)))
+            faults += list(self._dropped_children(declared, old, decoded))
+        decision = Decision()
+        if not faults:
+            decision = self._admit(declared, id, old, decoded, related, api_version)
+            faults += decision.faults
+        if faults:
+            raise all_at_once(faults)
+        return await self._commit_put(caller, declared, id, old, decoded, decision, related, api_version)
+
+    def _spelled(self, id: ArmId) -> ArmId:
+        """`id` as it will be stored: the group's spelling is the group's own, an existing resource keeps its name."""
+        existing = self.store.get(id.key)
+        if existing is not None:
+            return existing.id
+        group = self._group(id)
+        if group is None:
+            return id
+        return ArmId(group.id.subscription, group.id.group, id.namespace, id.types, id.names)
+
+    def _group(self, id: ArmId) -> Record | None:
+        if id.group is None or id.namespace is None:
+            return None
+        group = self.store.get(id.scope.key)
+        if group is None:
+            code, message = not_found(id.scope)
+            raise LazurError(code, message, status=404)
+        if group.deleting:
+            message = f"The resource group '{id.group}' is in deprovisioning state and cannot perform this operation."
+            raise LazurError("ResourceGroupBeingDeleted", message, status=409)
+        return group
+
+    def _related(self, caller: Caller, id: ArmId, decoded: Decoded) -> tuple[dict[str, Record], list[LazurError]]:
+        """The documents behind all references, and a fault for each reference that leads nowhere."""
+        related: dict[str, Record] = {}
+        faults: list[LazurError] = []
+        for pointer in decoded.pointers:
+            target = self.registry.canonical(pointer.target)
+            if pointer.ref.soft:
+                continue
+            if target.type.lower() != pointer.ref.type.lower():
+                message = f"'{target}' at '{pointer.path}' is a {target.type}; a {pointer.ref.type} is needed."
+                faults.append(LazurError("LinkedInvalidPropertyId", message, target=pointer.path))
+                continue
+            if id.contains(target):
+                if not _child_in(self.registry, target, decoded.body["properties"]):
+                    faults.append(_dangling(id, pointer))
+                continue
+            if not self.may(caller, f"{target.type}/join/action", target):
+                message = f"The client '{caller.name}' has permission to write '{id}' but not to join the linked '{target}'."
+                faults.append(LazurError("LinkedAuthorizationFailed", message, target=pointer.path, status=403))
+                continue
+            record = self.store.get(self.registry.document_of(target).key)
+            if record is None or not _child_in(self.registry, target, record.properties):
+                faults.append(_dangling(id, pointer))
+            elif record.deleting:
+                message = f"'{target}' referenced by '{id.name}' at '{pointer.path}' is being deleted."
+                faults.append(LazurError("ReferencedResourceNotProvisioned", message, target=pointer.path, status=409))
+            else:
+                related[record.key] = record
+        return related, faults
+
+    def _dropped_children(self, declared: AnyResource, old: Record, decoded: Decoded) -> Sequence[LazurError]:
+        faults = []
+        for child in declared.embedded:
+            kept = {i["name"].lower() for i in decoded.body["properties"].get(child.list, [])}
+            for item in old.properties.get(child.list, []):
+                if item["name"].lower() in kept:
+                    continue
+                gone = old.id.child(child.type, item["name"])
+                users = [r for r in self.store.referrers(gone.key) if r.blocking and r.source != old.key]
+                if users:
+                    faults.append(in_use(gone, users, f"properties.{child.list}"))
+        return faults
+
+    def _admit(
+        self, declared: AnyResource, id: ArmId, old: Record | None, decoded: Decoded, related: Mapping[str, Record],
+        api_version: str,
+    ) -> Decision:  # fmt: skip
+        module = self.registry.behaviour(declared, "admit")
+        if module is None:
+            return Decision()
+        pools = {p: self.store.claims(p) for p in declared.pools(decoded.spec, related)}
+        uid = old.uid if old else self.ids.uuid()
+        facts = Facts(id, uid, old, related, pools, self.stamp, self.ids.uuid)
+        decision: Decision = module.admit(decoded.spec, decoded.body, facts)
+        if old is None:
+            allocated = {**(decision.allocated or {}), "@uid": uid}
+            return Decision(decision.faults, allocated, decision.claims, decision.children, decision.intent, decision.body)
+        return decision
+
+    async def _commit_put(
+        self, caller: Caller, declared: AnyResource, id: ArmId, old: Record | None, decoded: Decoded,
+        decision: Decision, related: Mapping[str, Record], api_version: str,
+    ) -> Accepted:  # fmt: skip
+        body = dict(decision.body or decoded.body)
+        secrets = {p: self._seal(json.dumps(v).encode(), f"{id.key}#{p}") for p, v in decoded.secrets.items()}
+        record = self._record(caller, declared, id, old, body, secrets, decision, api_version)
+        if old is not None and record.generation == old.generation and record.body == old.body:
+            return Accepted(old, False, None)
+        references = [
+            Reference(id.key, p.path, self.registry.canonical(p.target).key, not p.ref.soft)
+            for p in decoded.pointers
+            if not id.contains(p.target)
+        ]
+        claims = [*decision.claims, *_exclusive(id, decoded.pointers)]
+        operation = self._operation(caller, record, "PUT") if declared.answers.asynchronous else None
+        change = Change(
+            records=[record, *(self._implicit(caller, c.id, c.body, c.allocated, api_version) for c in decision.children)],
+            operations=[operation] if operation else (),
+            rewire={id.key: (references, claims)},
+            requires=[*related, *([id.scope.key] if id.group and id.namespace else [])],
+        )
+        try:
+            await self.store.commit(change)
+        except Conflict as conflict:
+            self._explain(conflict, id, decoded.pointers)
+            raise
+        return Accepted(record, old is None, operation)
+
+    def _explain(self, conflict: Conflict, id: ArmId, found: Sequence[Pointer]) -> None:
+        """Turn a lost race for an exclusive reference into the error the customer can act on."""
+        for pointer in found:
+            if not pointer.ref.exclusive:
+                continue
+            holder = self.store.claims("exclusive").get(f"{pointer.ref.type}|{pointer.target.key}".lower())
+            if holder is not None and holder != id.key:
+                message = f"'{pointer.target}' is already in use by '{holder}'; it can serve one resource at a time."
+                raise LazurError("ResourceInUse", message, target=pointer.path, status=409) from conflict
+
+    def _record(
+        self, caller: Caller, declared: AnyResource, id: ArmId, old: Record | None, body: dict[str, Any],
+        secrets: dict[str, str], decision: Decision, api_version: str,
+    ) -> Record:  # fmt: skip
+        now = self.clock.now()
+        done = not declared.answers.asynchronous
+        if old is None:
+            allocated = dict(decision.allocated or {})
+            uid = str(allocated.pop("@uid", "") or self.ids.uuid())
+            state = SUCCEEDED if done else declared.creating
+            return Record(
+                id, uid, 1, 1, body, state, etag_of(id.key + uid, 1), api_version, now, now,
+                caller.document(), secrets, dict(decision.intent or {}), allocated,
+            )  # fmt: skip
+        allocated = dict(decision.allocated) if decision.allocated is not None else dict(old.allocated)
+        intent = dict(decision.intent) if decision.intent is not None else dict(old.intent)
+        same = (body, allocated, intent) == (old.body, old.allocated, old.intent) and set(secrets) <= set(old.secrets)
+        if same and old.state != FAILED:
+            return old
+        generation = old.generation + 1
+        return old.with_(
+            body=body, secrets={**secrets, **old.secrets}, allocated=allocated, intent=intent, generation=generation,
+            version=old.version + 1, state=SUCCEEDED if done else "Updating", changed=now, api_version=api_version,
+            etag=etag_of(id.key + old.uid, generation),
+        )  # fmt: skip
+
+    def _implicit(
+        self, caller: Caller, id: ArmId, body: Mapping[str, Any], allocated: Mapping[str, Any], api_version: str
+    ) -> Record:
+        now = self.clock.now()
+        chosen = dict(allocated)
+        uid = str(chosen.pop("@uid", "") or self.ids.uuid())
+        state = self.registry.type_of(id).creating
+        return Record(
+            id, uid, 1, 1, dict(body), state, etag_of(id.key + uid, 1), api_version, now, now, caller.document(),
+            allocated=chosen,
+        )  # fmt: skip
+
+    def _operation(self, caller: Caller, record: Record, verb: str) -> Operation:
+        return Operation(
+            derived(record.uid, str(record.generation), verb), record.key, verb, record.generation,
+            record.id.subscription or "", caller.tenant, self.clock.now(),
+        )  # fmt: skip
+
+    # -- DELETE -------------------------------------------------------------------------------------------------------
+
+    async def delete(self, caller: Caller, id: ArmId, api_version: str, *, if_match: str = "") -> Accepted:
+        """Wish for `id` to go; refused while somebody uses it. `record` is None when nothing was there."""
+        id = self.registry.canonical(id)
+        self.authorise(caller, f"{id.type}/delete", id)
+        embedded = self.registry.embedded(id)
+        if embedded is None:
+            self.registry.type_of(id)
+        for attempt in range(_ATTEMPTS):
+            try:
+                if embedded is not None:
+                    return await self._delete_child(caller, id, embedded[1], api_version, if_match)
+                return await self._delete(caller, id, if_match)
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _delete_child(self, caller: Caller, id: ArmId, child: Embedded, version: str, if_match: str) -> Accepted:
+        parent = self.store.get(id.parent.key)
+        if parent is None:
+            return Accepted(None)
+        document = json.loads(json.dumps(dict(parent.body)))
+        items = document["properties"].get(child.list, [])
+        kept = [i for i in items if i["name"].lower() != id.name.lower()]
+        if len(kept) == len(items):
+            return Accepted(None)
+        document["properties"][child.list] = kept
+        return await self._put(caller, parent.id, document, version, if_match, "")
+
+    async def _delete(self, caller: Caller, id: ArmId, if_match: str) -> Accepted:
+        old = self.store.get(id.key)
+        if old is None:
+            if id.namespace is None:
+                code, message = not_found(id)
+                raise LazurError(code, message, status=404)
+            return Accepted(None)
+        _preconditions(old, if_match, "")
+        if old.deleting:
+            running = [o for o in self.store.open_operations(old.key) if o.verb == "DELETE"]
+            return Accepted(old, False, running[0] if running else None)
+        users = [r for r in self.store.referrers(old.key) if r.blocking and r.source != old.key]
+        if users:
+            raise in_use(old.id, users)
+        record = old.with_(
+            deleting=True, state="Deleting", generation=old.generation + 1, version=old.version + 1,
+            changed=self.clock.now(), etag=etag_of(old.key + old.uid, old.generation + 1),
+        )  # fmt: skip
+        operation = self._operation(caller, record, "DELETE")
+        await self.store.commit(Change(records=[record], operations=[operation], unreferenced=[old.key]))
+        return Accepted(record, False, operation)
+
+    # -- POST ---------------------------------------------------------------------------------------------------------
+
+    async def act(self, caller: Caller, id: ArmId, name: str, body: Any, query: Mapping[str, str] | None = None) -> Accepted:
+        """Run action `name`: change the resource's intent, or read."""
+        id = self.registry.canonical(id)
+        declared = self.registry.type_of(id)
+        action = next((a for a in declared.actions if a.name.lower() == name.lower()), None)
+        if action is None:
+            message = f"The resource type '{declared.type}' has no action '{name}'."
+            raise LazurError("InvalidResourceType", message, status=404)
+        self.authorise(caller, f"{declared.type}/{action.name}/action", id)
+        module = self.registry.behaviour(declared, "admit")
+        assert module is not None, f"{declared.type} declares actions and has no admit.py"
+        for attempt in range(_ATTEMPTS):
+            record = self._existing(id)
+            did: Act = module.act(action.name, record, body, dict(query or {}), self.tools)
+            if did.intent is None:
+                return Accepted(record, body=did.body)
+            changed, operation = self._intended(caller, record, action, did)
+            try:
+                await self.store.commit(Change(records=[changed], operations=[operation] if operation else ()))
+                return Accepted(changed, False, operation, did.body)
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _intended(self, caller: Caller, record: Record, action: Action, did: Act) -> tuple[Record, Operation | None]:
+        changed = record.with_(intent=dict(did.intent or {}), version=record.version + 1, changed=self.clock.now())
+        if action.reads:
+            return changed, None
+        changed = changed.with_(generation=record.generation + 1, state="Updating")
+        return changed, self._operation(caller, changed, action.name)
+
+    def existing(self, caller: Caller, id: ArmId) -> Record:
+        """The stored document of `id` for reading; 403 before 404."""
+        self.authorise(caller, f"{self.registry.canonical(id).type}/read", id)
+        return self._existing(self.registry.document_of(id))
+
+    def _existing(self, id: ArmId) -> Record:
+        record = self.store.get(id.key)
+        if record is None:
+            self._group(id)
+            code, message = not_found(id)
+            raise LazurError(code, message, status=404)
+        return record
+
+    def _raw_child(self, record: Record, child: Embedded, id: ArmId) -> dict[str, Any]:
+        for item in record.properties.get(child.list, []):
+            if item["name"].lower() == id.name.lower():
+                found: dict[str, Any] = json.loads(json.dumps(item))
+                return found
+        code, message = not_found(id)
+        raise LazurError(code, message, status=404)
+
+
+def in_use(id: ArmId, users: Sequence[Reference], target: str | None = None) -> LazurError:
+    """Azure's refusal to delete what others need, naming them all."""
+    names = sorted({u.source for u in users})
+    details = [LazurError("InUseBy", f"'{n}' refers to it.", target=n) for n in names]
+    message = f"'{id}' is in use by {', '.join(names[:5])}{' and others' if len(names) > 5 else ''} and cannot be deleted."
+    kind = id.types[-1] if id.types else "resource"
+    code = f"InUse{kind[0].upper()}{kind[1:].rstrip('s')}CannotBeDeleted"
+    return LazurError(code, message, target=target or str(id), details=details, status=400)
+
+
+def _dangling(id: ArmId, pointer: Pointer) -> LazurError:
+    message = (
+        f"Resource {pointer.target} referenced by resource {id} was not found. Please make sure that the referenced "
+        "resource exists, and that both resources are in the same region."
+    )
+    return LazurError("InvalidResourceReference", message, target=pointer.path)
+
+
+def _child_in(registry: Registry, target: ArmId, properties: Mapping[str, Any]) -> bool:
+    embedded = registry.embedded(target)
+    if embedded is None:
+        return True
+    names = (item["name"].lower() for item in properties.get(embedded[1].list, []))
+    return target.name.lower() in names
+
+
+def _exclusive(id: ArmId, found: Sequence[Pointer]) -> list[Claim]:
+    held = {f"{p.ref.type}|{p.target.key}".lower() for p in found if p.ref.exclusive}
+    return [Claim("exclusive", value, id.key) for value in sorted(held)]
+
+
+def _preconditions(old: Record | None, if_match: str, if_none_match: str) -> None:
+    message = "The condition '{}' set in the request header is not satisfied: the resource has changed or {}."
+    if if_match and (old is None or (if_match != "*" and old.etag not in if_match)):
+        raise LazurError("PreconditionFailed", message.format("If-Match", "does not exist"), status=412)
+    if if_none_match == "*" and old is not None:
+        raise LazurError("PreconditionFailed", message.format("If-None-Match", "exists already"), status=412)
+
+
+def _merge(current: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict) or not isinstance(current, dict):
+        return patch
+    out = dict(current)
+    names = {k.lower(): k for k in out}
+    for key, value in patch.items():
+        known = names.get(key.lower(), key)
+        if value is None:
+            out.pop(known, None)
+        else:
+            out[known] = _merge(out.get(known), value)
+    return out

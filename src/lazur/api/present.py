@@ -1,0 +1,84 @@
+"""A stored document as a client sees it: envelope, the type's own view of its properties, children with ids.
+
+Must never show a secret, an allocation the type did not choose to show, or a document the caller was not authorised for.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from typing import Any
+
+from lazur.kernel.clock import rfc3339
+from lazur.model.armid import ArmId
+from lazur.model.documents import Record
+from lazur.model.registry import Registry
+from lazur.model.resource import Embedded, Rendering
+from lazur.store.interface import Store
+
+ENVELOPE = ("location", "tags", "sku", "zones", "identity", "plan", "kind")
+
+
+class Presenter:
+    """Shows records of one stamp."""
+
+    def __init__(self, registry: Registry, store: Store) -> None:
+        self._registry = registry
+        self._store = store
+
+    def show(self, record: Record, expand: str = "", *, times: bool = False) -> dict[str, Any]:
+        """The whole resource, as GET and PUT answer it."""
+        declared = self._registry.type_of(record.id)
+        properties = copy.deepcopy(dict(record.properties))
+        for child in declared.embedded:
+            for item in properties.get(child.list, []):
+                self._complete_child(record, child, item)
+        referrers = self._store.referrers(record.key)
+        shown = declared.render(Rendering(record, properties, referrers, expand))
+        shown["provisioningState"] = record.state
+        out: dict[str, Any] = {"id": str(record.id), "name": record.id.name, "type": declared.type}
+        out |= {k: record.body[k] for k in ENVELOPE if k in record.body}
+        out["etag"] = f'W/"{record.etag}"'
+        if times:
+            out |= {"createdTime": rfc3339(record.created), "changedTime": rfc3339(record.changed)}
+            out["provisioningState"] = record.state
+        out["properties"] = shown
+        return out
+
+    def child(self, record: Record, child: Embedded, name: str) -> dict[str, Any] | None:
+        """One embedded child of `record`, or None."""
+        for item in self.show(record)["properties"].get(child.list, []):
+            if item["name"].lower() == name.lower():
+                found: dict[str, Any] = item
+                return found
+        return None
+
+    def children(self, record: Record, child: Embedded) -> list[dict[str, Any]]:
+        """All embedded children of one kind."""
+        found: list[dict[str, Any]] = self.show(record)["properties"].get(child.list, [])
+        return found
+
+    def _complete_child(self, record: Record, child: Embedded, item: dict[str, Any]) -> None:
+        id = record.id.child(child.type, item["name"])
+        item["id"] = str(id)
+        item["type"] = id.type
+        item["etag"] = f'W/"{record.etag}"'
+        item.setdefault("properties", {})["provisioningState"] = record.state
+
+
+def etag_of(record_key: str, generation: int) -> str:
+    """A tag that changes with every accepted change of a document."""
+    digest = hashlib.sha256(f"{record_key}\x1f{generation}".encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
+
+
+def not_found(id: ArmId) -> tuple[str, str]:
+    """ARM's code and message for a resource that does not exist."""
+    if id.namespace is None:
+        return "ResourceGroupNotFound", f"Resource group '{id.group}' could not be found."
+    label = "/".join([id.namespace, *(f"{t}/{n}" for t, n in zip(id.types, id.names, strict=True))])
+    message = (
+        f"The Resource '{label}' under resource group '{id.group}' was not found. "
+        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
+    )
+    return "ResourceNotFound", message
