@@ -1,0 +1,193 @@
+"""A stamp's identity service in memory, and a way to call it: over ASGI without a socket, or over TLS on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+
+from lazur.identity.app import routes
+from lazur.identity.directory import LiveDirectory, Secrets
+from lazur.identity.endpoints import Endpoints
+from lazur.identity.keys import KeyRing
+from lazur.identity.pki import Authority
+from lazur.identity.provider import OpenIdProvider
+from lazur.identity.sealing import StampKey
+from lazur.identity.tokens import Verifier
+from lazur.kernel.clock import Clock, SystemClock, VirtualClock
+from lazur.kernel.ids import SeededIds
+
+DOMAIN = "local.lazur.internal"
+STAMP_KEY = bytes(range(32))
+
+
+class MemoryStore:
+    """Keeps one document as JSON, as a real store would."""
+
+    def __init__(self, document: dict[str, Any] | None = None) -> None:
+        self.text = json.dumps(document or {})
+
+    async def load(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.text)
+        return loaded
+
+    async def save(self, document: dict[str, Any]) -> None:
+        self.text = json.dumps(document)
+
+
+_first: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+
+async def _first_documents() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A bootstrapped directory and a key ring, made once: hashing and key generation are slow on purpose."""
+    if not _first:
+        directory, keys, stamp_key = MemoryStore(), MemoryStore(), StampKey(STAMP_KEY, SeededIds(1))
+        await LiveDirectory.open(directory, SeededIds(2), DOMAIN, stamp_key)
+        await KeyRing.open(keys, stamp_key, VirtualClock(datetime(2020, 1, 1, tzinfo=UTC)))
+        _first.append((await directory.load(), await keys.load()))
+    return _first[0]
+
+
+@dataclass
+class Stamp:
+    """Everything a test needs of a stamp."""
+
+    endpoints: Endpoints
+    directory: LiveDirectory
+    keys: KeyRing
+    secrets: Secrets
+    provider: OpenIdProvider
+    verifier: Verifier
+    app: Starlette
+    clock: Clock
+
+    @property
+    def tenant(self) -> str:
+        return self.secrets.tenant_id
+
+
+async def stamp(clock: Clock | None = None, endpoints: Endpoints | None = None) -> Stamp:
+    """A fresh stamp; the directory and keys are copies of the same first ones."""
+    clock = clock or VirtualClock()
+    endpoints = endpoints or Endpoints.for_region("local", "lazur.internal")
+    directory_document, key_document = copy.deepcopy(await _first_documents())
+    for row in key_document["keys"]:
+        row["signs_from"] = int(clock.now().timestamp())
+        row["signs_until"] = row["signs_from"] + 30 * 86_400
+    stamp_key = StampKey(STAMP_KEY, SeededIds(3))
+    directory, secrets = await LiveDirectory.open(MemoryStore(directory_document), SeededIds(4), DOMAIN, stamp_key)
+    keys = await KeyRing.open(MemoryStore({"keys": key_document["keys"][:1]}), stamp_key, clock)
+    provider = OpenIdProvider(endpoints, directory, keys, stamp_key, clock, SeededIds(5))
+    verifier = Verifier(endpoints, keys, directory, clock)
+    return Stamp(endpoints, directory, keys, secrets, provider, verifier, Starlette(routes=routes(provider)), clock)
+
+
+@dataclass
+class Answer:
+    """A response over ASGI."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+async def call(
+    app: Starlette, method: str, url: str, form: dict[str, str] | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    """One request to `app`, no socket involved."""
+    parts = urlsplit(url)
+    body = urlencode(form).encode() if form is not None else b""
+    sent = {"host": parts.netloc or "login.local", **(headers or {})}
+    if form is not None:
+        sent["content-type"] = "application/x-www-form-urlencoded"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "https",
+        "path": parts.path,
+        "raw_path": parts.path.encode(),
+        "root_path": "",
+        "query_string": parts.query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
+        "client": ("127.0.0.1", 1),
+        "server": (parts.hostname or "x", 443),
+    }
+    inbox = [{"type": "http.request", "body": body, "more_body": False}]
+    outbox: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return inbox.pop(0)
+
+    async def send(message: Any) -> None:
+        outbox.append(dict(message))
+
+    await app(scope, receive, send)
+    start = outbox[0]
+    return Answer(
+        start["status"],
+        {name.decode().lower(): value.decode() for name, value in start["headers"]},
+        b"".join(message.get("body", b"") for message in outbox[1:]),
+    )
+
+
+@dataclass
+class Served:
+    """A stamp behind TLS on `https://localhost:<port>`; `ca` is what a client must trust."""
+
+    stamp: Stamp
+    port: int
+    ca: Path
+
+
+@contextlib.contextmanager
+def served(directory: Path) -> Iterator[Served]:
+    """Serve a stamp, with the machine's clock, until the block ends."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    authority = Authority.open(directory, clock=SystemClock())
+    pair = authority.issue(directory, "api", dns=["localhost"], ips=["127.0.0.1"])
+    ready: list[Stamp] = []
+    server: list[uvicorn.Server] = []
+    started = threading.Event()
+
+    async def run() -> None:
+        made = await stamp(SystemClock(), Endpoints.for_localhost(port, "local", "lazur.internal"))
+        config = uvicorn.Config(
+            made.app, ssl_certfile=str(pair.cert), ssl_keyfile=str(pair.key), log_level="error", lifespan="off"
+        )
+        ready.append(made)
+        server.append(uvicorn.Server(config))
+        started.set()
+        # The socket listens already: a client that comes early waits in its queue.
+        await server[0].serve(sockets=[listener])
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    try:
+        assert started.wait(60)
+        yield Served(ready[0], port, authority.ca)
+    finally:
+        server[0].should_exit = True
+        thread.join()
