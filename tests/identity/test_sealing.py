@@ -22,16 +22,18 @@ def test_opens_again_after_a_restart(tmp_path: Path) -> None:
 def test_another_place_another_key_or_a_flipped_bit_is_refused(tmp_path: Path) -> None:
     key = StampKey.open(tmp_path / "a", SystemIds())
     sealed = key.seal(b"x", "here")
-    for attempt in (
-        lambda: key.unseal(sealed, "there"),
-        lambda: StampKey.open(tmp_path / "b", SystemIds()).unseal(sealed, "here"),
-        lambda: key.unseal(sealed[:-5] + ("A" if sealed[-5] != "A" else "B") + sealed[-4:], "here"),
-        lambda: key.unseal("s1.", "here"),
-        lambda: key.unseal("s9." + sealed[3:], "here"),
-        lambda: key.unseal("plain text", "here"),
+    flipped = sealed[:-5] + ("A" if sealed[-5] != "A" else "B") + sealed[-4:]
+    other = StampKey.open(tmp_path / "b", SystemIds())
+    for opener, value, context in (
+        (key, sealed, "there"),
+        (other, sealed, "here"),
+        (key, flipped, "here"),
+        (key, "s1.", "here"),
+        (key, "s9." + sealed[3:], "here"),
+        (key, "plain text", "here"),
     ):
         with pytest.raises(SealBroken):
-            attempt()
+            opener.unseal(value, context)
 
 
 def test_a_replayed_draw_never_reuses_a_nonce_for_another_plaintext(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_keys_rotate_without_a_gap_and_survive_restarts() -> None:
         clock = VirtualClock()
         store, stamp_key = MemoryStore(), StampKey(STAMP_KEY, SeededIds(1))
         ring = await KeyRing.open(store, stamp_key, clock)
-        assert "BEGIN" not in store.text and ring.signing().kid in store.text
+        assert "BEGIN" not in store.text and f'"{ring.signing().kid}"' in store.text
         first, published, signed_with = ring.signing().kid, {ring.signing().kid: clock.monotonic()}, set()
         for _ in range(24 * 70):
             clock.advance(3600)

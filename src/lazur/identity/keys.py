@@ -65,9 +65,9 @@ class KeyRing:
         ready = [key for key in self._keys if key.signs_from <= now] or self._keys
         return self._loaded[max(ready, key=lambda key: key.signs_from).kid]
 
-    def verifying(self, kid: str) -> RSAKey | None:
+    def verifying(self, kid: str | None) -> RSAKey | None:
         """The published key of that id, or None."""
-        return self._loaded.get(kid)
+        return self._loaded.get(kid or "")
 
     def published(self) -> dict[str, Any]:
         """The JWK set relying parties fetch: public halves of all keys that sign, will sign or signed lately."""
