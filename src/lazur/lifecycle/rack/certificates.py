@@ -1,0 +1,57 @@
+"""Which certificates each container is given. Must never put a key of one container, or the authority's, into another's
+folder: that folder is all a container sees."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from lazur.identity.pki import Authority
+from lazur.kernel.clock import Clock
+from lazur.lifecycle.rack import layout
+from lazur.lifecycle.site import Site
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One leaf: file name, common name (which the peer reads) and names or addresses it serves."""
+
+    name: str
+    common_name: str
+    dns: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+    client: bool = True
+
+
+def wanted(site: Site, container: str) -> list[Wanted]:
+    """The leaves of `container`; a client's common name is the domain it may act for, or its OVN chassis."""
+    if container == layout.EDGE:
+        return []
+    control = str(site.control_address)
+    if container == layout.CONTROL:
+        data = [f"*.{service}.core.{site.zone}" for service in ("blob", "queue", "table", "file")]
+        served = (*site.endpoint_names.values(), *data, f"*.vault.{site.zone}")
+        return [
+            Wanted("api", "api", served, (str(site.api_address),), client=False),
+            Wanted("desires", "desires", (f"desires.{site.zone}",), (control,), client=False),
+            Wanted("ovn-central", "ovn-central", ips=(control,)),
+            Wanted("executor-network", "network/main"),
+            Wanted("executor-storage", "storage/main"),
+        ]
+    address = (str(site.host_address(container)),)
+    return [
+        Wanted(container, container, ips=address),
+        Wanted(f"executor-{container}", f"host/{container}"),
+        Wanted(f"guestservices-{container}", f"guestservices/{container}"),
+    ]
+
+
+def provide(site: Site, paths: layout.Paths, clock: Clock) -> None:
+    """Issue what is missing or about to expire; what is still good stays."""
+    authority = Authority.open(paths.pki, clock=clock)
+    for container in layout.containers(site):
+        folder = paths.pki / container
+        folder.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(authority.ca, folder / "ca.pem")
+        for leaf in wanted(site, container):
+            authority.issue(folder, leaf.name, dns=leaf.dns, ips=leaf.ips, common_name=leaf.common_name, client=leaf.client)
