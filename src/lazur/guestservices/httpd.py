@@ -101,6 +101,10 @@ class HttpServer:
         for connection in [c for c in self._connections if c.expired(now)]:
             connection.abort()
 
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._connections)
+
     def now(self) -> float:
         """Seconds on the clock this server measures idleness by."""
         return self._clock.monotonic()

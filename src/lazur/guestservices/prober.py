@@ -75,6 +75,11 @@ class Prober:
         self._written: Mapping[str, Any] | None = None
         self.probes = 0
 
+    @property
+    def running(self) -> int:
+        """Probes under way."""
+        return len(self._running)
+
     def want(self, balancers: Mapping[str, Sequence[ProbeTarget]]) -> None:
         """Probe these and no others. A target that stays keeps its state, also when its probe changed."""
         wanted = {(lb, target.key): target for lb, targets in balancers.items() for target in targets}

@@ -265,9 +265,7 @@ async def _ask_tcp(forwarder: str, packet: bytes) -> bytes:
         writer.close()
 
 
-def _authoritative(
-    response: dns.message.QueryMessage, question: dns.rrset.RRset, apex: dns.name.Name, zones: Zones
-) -> None:
+def _authoritative(response: dns.message.QueryMessage, question: dns.rrset.RRset, apex: dns.name.Name, zones: Zones) -> None:
     name, kind = question.name, question.rdtype
     response.flags |= dns.flags.AA
     any_type = kind == dns.rdatatype.ANY
@@ -289,9 +287,7 @@ def _authoritative(
         response.authority.append(_soa(apex, zones))
 
 
-def _reverse(
-    response: dns.message.QueryMessage, question: dns.rrset.RRset, zones: Zones
-) -> dns.message.QueryMessage | None:
+def _reverse(response: dns.message.QueryMessage, question: dns.rrset.RRset, zones: Zones) -> dns.message.QueryMessage | None:
     try:
         address = ip_address(dns.reversename.to_address(question.name))
     except (dns.exception.DNSException, ValueError):
