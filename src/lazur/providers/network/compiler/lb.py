@@ -1,0 +1,131 @@
+"""Load balancers and inbound NAT rules as rows.
+
+One row per frontend, protocol and way of hashing. A public frontend is put on the VNet's router, for clients outside, and
+on each of its switches, for clients inside and for members that call their own frontend; an internal one only on the
+switches, with the subnet's router answering ARP for it. The client's address is kept. Members that their probe found down
+get no new connections; when all are down, new connections are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lazur.drivers.network.rows import Ref
+from lazur.kernel.errors import LazurError
+from lazur.providers.network.compiler.draft import Draft, router, switch
+from lazur.providers.network.compiler.state import BalancingRule, Frontend, LoadBalancer, Target, Vnet
+
+_BY_SOURCE = frozenset({"ip_src", "ip_dst"})
+
+
+@dataclass
+class _Listener:
+    """The row in the making of one frontend, protocol and hashing."""
+
+    frontend: Frontend
+    protocol: str
+    by_source: bool
+    vips: dict[str, str] = field(default_factory=dict)
+
+    def add(self, rule: str, port: int, backends: str) -> None:
+        """Listen on `port`. Raises ValueError when another rule does so already."""
+        vip = str(self.frontend.address) if self.protocol == "all" else f"{self.frontend.address}:{port}"
+        if vip in self.vips:
+            raise ValueError(f"rule {rule!r} listens where another rule does: {vip}")
+        self.vips[vip] = backends
+
+
+def vnet_of(lb: LoadBalancer) -> str | None:
+    """The VNet a load balancer serves, None while it has no members. Raises ValueError when there are several."""
+    vnets = {t.vnet for pool in lb.pools.values() for t in pool}
+    vnets |= {r.target.vnet for r in lb.nat_rules if r.target}
+    vnets |= {f.vnet for f in lb.frontends.values() if f.vnet}
+    if len(vnets) > 1:
+        raise ValueError(f"load balancer {lb.name!r} has members in more than one virtual network")
+    return next(iter(vnets), None)
+
+
+def exposed_nics(lb: LoadBalancer) -> frozenset[str]:
+    """Uids of the cards that public frontends of `lb` lead to."""
+    public = {uid for uid, f in lb.frontends.items() if f.public}
+    members = {t.nic for r in lb.rules if r.frontend in public for pool in r.pools for t in lb.pools[pool]}
+    return frozenset(members | {r.target.nic for r in lb.nat_rules if r.frontend in public and r.target})
+
+
+def compile_lb(draft: Draft, vnets: Mapping[str, Vnet], lb: LoadBalancer) -> None:
+    """Rows of one load balancer. Raises `LazurError` without having added any when it cannot be compiled."""
+    try:
+        uid = vnet_of(lb)
+        listeners = _listeners(lb)
+    except ValueError as error:
+        raise LazurError("NetworkDocumentInvalid", f"Load balancer: {error}.", target=lb.uid) from error
+    if uid is None:
+        return
+    if uid not in vnets:
+        raise LazurError("NetworkReferenceMissing", f"Virtual network {uid} is not known yet.", target=lb.uid, retryable=True)
+    for listener in listeners:
+        _row(draft, vnets[uid], listener)
+
+
+def arp_proxies(lbs: Mapping[str, LoadBalancer]) -> dict[str, set[str]]:
+    """Addresses of internal frontends, by the subnet whose router has to answer for them."""
+    out: dict[str, set[str]] = {}
+    for lb in lbs.values():
+        for frontend in lb.frontends.values():
+            if not frontend.public and frontend.subnet:
+                out.setdefault(frontend.subnet, set()).add(str(frontend.address))
+    return out
+
+
+def _listeners(lb: LoadBalancer) -> list[_Listener]:
+    listeners: dict[tuple[str, str, bool], _Listener] = {}
+
+    def listener(frontend: str, protocol: str, by_source: bool) -> _Listener:
+        key = frontend, protocol, by_source
+        return listeners.setdefault(key, _Listener(lb.frontends[frontend], protocol, by_source))
+
+    for rule in lb.rules:
+        up = _up(lb, rule)
+        port = "" if rule.protocol == "all" else f":{rule.backend_port}"
+        backends = ",".join(sorted({f"{t.address}{port}" for t in up}))
+        listener(rule.frontend, rule.protocol, rule.distribution.lower() != "default").add(
+            rule.name, rule.frontend_port, backends
+        )
+    for nat in lb.nat_rules:
+        if nat.target:
+            listener(nat.frontend, nat.protocol, False).add(
+                nat.name, nat.frontend_port, f"{nat.target.address}:{nat.backend_port}"
+            )
+    return [listeners[key] for key in sorted(listeners)]
+
+
+def _up(lb: LoadBalancer, rule: BalancingRule) -> list[Target]:
+    members = [t for pool in rule.pools for t in lb.pools[pool]]
+    return [t for t in members if rule.probe is None or f"{rule.probe}/{t.nic}" not in lb.down]
+
+
+def _row(draft: Draft, vnet: Vnet, listener: _Listener) -> None:
+    frontend = listener.frontend
+    key = "-".join(["lb", frontend.uid, listener.protocol, *(["source"] if listener.by_source else [])])
+    options = {}
+    if frontend.public:
+        # The address is outside the gateway port's own network, where OVN would not answer ARP by itself.
+        options["neighbor_responder"] = "all"
+    if listener.protocol == "udp":
+        # A stream of datagrams follows the members in rotation; a TCP connection stays where it is.
+        options["ct_flush"] = "true"
+    row = draft.put(
+        "Load_Balancer",
+        key,
+        name=key,
+        protocol=listener.protocol if listener.protocol != "all" else None,
+        vips=listener.vips,
+        selection_fields=_BY_SOURCE if listener.by_source else None,
+        options=options,
+    )
+    places: list[Ref] = [switch(s.uid) for s in vnet.subnets]
+    if frontend.public:
+        places.append(router(vnet.uid))
+    for place in places:
+        draft.link(place, "load_balancer", row)
