@@ -99,8 +99,8 @@ sys.exit("a tree with a mount in it was removed")
 
 
 def test_what_is_mounted_is_not_removed(tmp_path: Path) -> None:
-    namespace = ["unshare", "--mount", "--propagation=private"]
-    done = subprocess.run([*namespace, sys.executable, "-c", _PRUNE, str(tmp_path)], capture_output=True, text=True, check=False)
+    argv = ["unshare", "--mount", "--propagation=private", sys.executable, "-c", _PRUNE, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     Cache(tmp_path, keep=1).entry("kind", "last", lambda folder: None)
     assert not (tmp_path / "kind" / "held").exists()

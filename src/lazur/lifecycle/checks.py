@@ -49,7 +49,7 @@ PROFILES: Mapping[Profile, Demand] = {
 @dataclass(frozen=True)
 class Facts:
     """What was found on the machine. Memory in MiB, disk in GiB; `lacking` maps a kernel feature to the proof of its
-    absence; `routes` are destinations with their interface, the rack's own left out."""
+    absence; `routes` are destinations with what leads there, the rack's own left out."""
 
     root: bool
     cores: int
@@ -153,7 +153,7 @@ def probe(places: Sequence[Path], own_links: Collection[str] = ()) -> Facts:
         memory_mib=int(memory.split()[1]) // 1024,
         disk_gib={place: shutil.disk_usage(_existing(place)).free >> 30 for place in places},
         lacking=_lacking(_existing(places[0])) if root else {},
-        routes=[route for route in _routes() if route[1] not in own_links] if root else [],
+        routes=[route for route in (*_routes(), *_nameservers()) if route[1] not in own_links] if root else [],
         hosts_file_writable=os.access("/etc/hosts", os.W_OK),
     )
 
@@ -193,3 +193,11 @@ def _routes() -> list[tuple[IPv4Network, str]]:
     shown = subprocess.run(["ip", "-json", "-4", "route", "show"], capture_output=True, text=True, check=True)
     routes = [(route["dst"], route.get("dev", route.get("type", "?"))) for route in json.loads(shown.stdout)]
     return [(IPv4Network(destination), link) for destination, link in routes if destination != "default"]
+
+
+def _nameservers() -> Iterator[tuple[IPv4Network, str]]:
+    """The name servers this machine asks: a rack that took their addresses would cut it off."""
+    configuration = Path("/etc/resolv.conf")
+    for line in configuration.read_text().splitlines() if configuration.exists() else ():
+        if line.startswith("nameserver ") and ":" not in (address := line.split()[1]):
+            yield IPv4Network(address), "/etc/resolv.conf"
