@@ -58,7 +58,7 @@ class BlockPool(Protocol):
         ...
 
     async def delete(self, name: str) -> None:
-        """Have no such disk. Raises `DiskInUse` (retryable) while another disk or a running machine needs it."""
+        """Have no such disk. Raises `Unavailable` while a running machine has it open."""
         ...
 
     async def info(self, name: str) -> DiskInfo | None:

@@ -6,8 +6,8 @@ the death of the process that uses it: machines go on, and a new driver object f
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -20,7 +20,8 @@ class Phase(StrEnum):
     """Never started here, or forgotten."""
     RUNNING = "Running"
     OFF = "Off"
-    """The guest switched itself off (ACPI power-off, asked for or of its own will); its process may be gone."""
+    """The guest switched itself off (ACPI power-off, asked for or of its own will). Its process waits to be killed, so
+    that this is still known when nobody was there to see it."""
     DEAD = "Dead"
     """The process is gone and the guest had not switched itself off: a crash, a kill, a host restart."""
 
@@ -34,8 +35,6 @@ class Disk:
     """Absolute path of a qcow2 file; its backing chain is found through it."""
     lun: int | None = None
     """None: the OS disk. 0..63: a data disk at that LUN."""
-    read_only_cache: bool = True
-    """False: host cache bypassed for reads (Azure's caching "None")."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ class Status:
     """Uids of the disks that are attached now."""
     last_words: str = ""
     """What the process last wrote to its log, at most 4 KiB; meaningful in `DEAD`."""
-    facts: dict[str, str] = field(default_factory=dict)
 
 
 class Hypervisor(Protocol):
@@ -127,8 +125,8 @@ class Hypervisor(Protocol):
         """The screen as PNG; the machine must run."""
         ...
 
-    def events(self) -> AsyncIterator[str]:
-        """Uids of machines whose status may have changed; never ends. Only one reader at a time."""
+    async def watch(self, wake: Callable[[str], None]) -> None:
+        """Run until cancelled, calling `wake(uid)` for every machine whose status may have changed by itself."""
         ...
 
     async def accelerator(self) -> str:
