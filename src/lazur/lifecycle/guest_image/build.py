@@ -17,7 +17,7 @@ from pathlib import Path
 from lazur.kernel.errors import Evidence, LazurError
 from lazur.lifecycle.cache import Cache, digest, remove_tree
 from lazur.lifecycle.guest_image.disk import BIOS_BOOT, LINUX_ROOT, SECTOR, Partition, install_grub, raw_to_qcow2, write_gpt
-from lazur.lifecycle.guest_image.kernel import ROOT_LISTS, Modules, initramfs
+from lazur.lifecycle.guest_image.kernel import ROOT_LISTS, Modules, initramfs, loadable_in_place
 
 Report = Callable[[str], None]
 
@@ -79,28 +79,28 @@ _ROOT_SECTOR = 4096
 def ensure_tiny_image(cache: Path, report: Report) -> Path:
     """The catalogue's image as a qcow2 file, `<cache>/images/<recipe's hash>/tiny.qcow2`, built if it is not there.
 
-    Needs root (the files inside belong to root) and mmdebstrap; `report` hears each step. Raises `LazurError` with the
-    tool's last words when a step fails; an interrupted build leaves nothing behind that counts.
+    The packages are cached apart from the image, so that only a change of the package list needs the network. Needs
+    root (the files inside belong to root) and mmdebstrap; `report` hears each step. Raises `LazurError` with the tool's
+    last words when a step fails; an interrupted build leaves nothing behind that counts.
     """
-    folder = Cache(cache).entry("images", _key(), lambda place: _build(place, report))
-    return folder / str(json.loads(_CATALOGUE.read_text())["fileName"])
-
-
-def _key() -> str:
+    entries = Cache(cache)
+    recipe = digest(json.dumps((_SUITE, _MIRRORS, _KERNEL, _PACKAGES)))
     sources = sorted([*_HERE.glob("*.py"), *_GUEST.iterdir(), _CATALOGUE])
-    return digest(*(part for path in sources for part in (path.name, path.read_bytes())))
+    key = digest(recipe, *(part for path in sources for part in (path.name, path.read_bytes())))
+
+    def build(place: Path) -> None:
+        if os.geteuid() != 0:
+            raise LazurError("RootNeeded", "The tiny image is built as root: the files in it belong to root.")
+        packages = entries.entry("image-packages", recipe, lambda folder: _fetch(folder, report))
+        _build(packages, place, report)
+
+    return entries.entry("images", key, build) / str(json.loads(_CATALOGUE.read_text())["fileName"])
 
 
-def _build(place: Path, report: Report) -> None:
-    if os.geteuid() != 0:
-        raise LazurError("RootNeeded", "The tiny image is built as root: the files in it belong to root.")
-    if shutil.which("mmdebstrap") is None:
-        raise LazurError("ToolMissing", "The tiny image is built with mmdebstrap: apt-get install mmdebstrap.")
+def _build(packages: Path, place: Path, report: Report) -> None:
     catalogue = json.loads(_CATALOGUE.read_text())
     work = place / "work"
-    packages, root = work / "packages", work / "root"
-    report(f"tiny image: fetching {len(_PACKAGES) + 1} packages of Debian 12")
-    _fetch(work, packages)
+    root = work / "root"
     report("tiny image: assembling the root filesystem")
     _assemble(packages, root)
     report("tiny image: writing the disk")
@@ -111,18 +111,22 @@ def _build(place: Path, report: Report) -> None:
     report("tiny image: done")
 
 
-def _fetch(work: Path, packages: Path) -> None:
+def _fetch(folder: Path, report: Report) -> None:
     """Download by an apt of the image's own suite and unpack; mmdebstrap gives that apt a place, keys and lists."""
-    debs = work / "debs"
-    debs.mkdir(parents=True)
+    if shutil.which("mmdebstrap") is None:
+        raise LazurError("ToolMissing", "The tiny image is built with mmdebstrap: apt-get install mmdebstrap.")
+    report(f"tiny image: fetching {len(_PACKAGES) + 1} packages of Debian 12")
+    debs, apt = folder / ".debs", folder / ".apt"
+    debs.mkdir()
     kernel = f"$(apt-cache depends {_KERNEL} | sed -n 's/^ *Depends: //p')"
     hook = f'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"; cd {debs} && apt-get download {" ".join(_PACKAGES)} {kernel}'
     argv = ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory", f"--extract-hook={hook}"]
     argv += ['--aptopt=Acquire::Retries "3"', '--aptopt=APT::Sandbox::User "root"']
-    _run([*argv, _SUITE, str(work / "apt"), *_MIRRORS])
-    packages.mkdir()
+    _run([*argv, _SUITE, str(apt), *_MIRRORS])
     for deb in sorted(debs.glob("*.deb")):
-        _run(["dpkg-deb", "--extract", str(deb), str(packages)])
+        _run(["dpkg-deb", "--extract", str(deb), str(folder)])
+    remove_tree(debs)
+    remove_tree(apt)
 
 
 def _run(argv: Sequence[str]) -> str:
@@ -155,7 +159,7 @@ def _closure(packages: Path, program: str) -> list[Path]:
 
 def _assemble(packages: Path, root: Path) -> None:
     """Lay out the guest's root: merged /usr, busybox under every name, the programs, the modules, our scripts."""
-    for name in ("dev", "proc", "sys", "run", "tmp", "root", "home", "boot", "www/cgi-bin", "var/lib/tiny", "var/log", "var/lib/sudo",
+    for name in ("dev", "proc", "sys", "run", "tmp", "root", "home", "boot", "www/cgi-bin", "var/lib/tiny", "var/lib/waagent", "var/log", "var/lib/sudo",
                  "etc/dropbear", "etc/sudoers.d", "etc/pam.d", "usr/lib64", "usr/lib/tiny/modules", "usr/lib/x86_64-linux-gnu", "usr/bin", "usr/sbin", "usr/libexec"):
         (root / name).mkdir(parents=True)
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -197,7 +201,7 @@ def _add_modules(packages: Path, root: Path) -> None:
     busybox = (packages / "bin/busybox").read_bytes()
     (root / "boot/initrd").write_bytes(initramfs(modules, busybox, (_GUEST / "initramfs-init").read_bytes()))
     (kernel,) = (packages / "boot").glob("vmlinuz-*")
-    shutil.copy(kernel, root / "boot/vmlinuz")
+    (root / "boot/vmlinuz").write_bytes(loadable_in_place(kernel.read_bytes()))
 
 
 def _add_texts(root: Path) -> None:
@@ -227,7 +231,7 @@ def _add_texts(root: Path) -> None:
     shutil.copy(_GUEST / "inittab", root / "etc/inittab")
     shutil.copy(_GUEST / "cgi-health", root / "www/cgi-bin/health")
     (root / "www/cgi-bin/health").chmod(0o755)
-    for script in ("boot", "shutdown", "dhcp-event", "online", "provision", "report-health", "xml-text", "hello"):
+    for script in ("boot", "shutdown", "dhcp-event", "online", "provision", "report-health", "xml-split", "hello"):
         shutil.copy(_GUEST / script, root / "usr/lib/tiny" / script)
         (root / "usr/lib/tiny" / script).chmod(0o755)
     power = root / "etc/acpi/PWRF/00000080"
