@@ -26,10 +26,52 @@ raises `LazurError` and nothing else; time, steps, depth and memory are bounded.
 
     outputs(template, expansion.scope, facts)                # {"ip": {"type": "String", "value": "203.0.113.9"}}
     parameters_echo(template, expansion.scope)               # the same form; secure values are left out
-    nested = nested_deployment(node, resource, expansion.scope)      # a Microsoft.Resources/deployments node
-    nested.template, nested.parameters, nested.scope         # input of parse_template, expand and a new Context
+    nested = nested_deployment(node, resource)               # when node.is_deployment: with a Context for
+    nested.template, nested.parameters, nested.scope_id      # nested.scope_id, parse_template and expand again
 
 `expansion.parameters` holds every parameter value after defaults: keep it with the deployment (sealed: it may hold
 secrets) and pass it again as `{"name": {"value": ...}}` when the deployment resumes, so that `utcNow()` and `newGuid()`
 in defaults keep their first value.
 """
+
+from lazur.providers.resources.template.body import NestedDeployment, evaluate_body, nested_deployment, outputs
+from lazur.providers.resources.template.evaluate import evaluate
+from lazur.providers.resources.template.expand import Expansion, expand
+from lazur.providers.resources.template.nodes import Copy, Node
+from lazur.providers.resources.template.parameters import bind, parameters_echo
+from lazur.providers.resources.template.reader import Locator, read_body
+from lazur.providers.resources.template.schema import Template, parse_template
+from lazur.providers.resources.template.scope import (
+    Context,
+    DeploymentScope,
+    Facts,
+    Lookup,
+    LookupNeeded,
+    Question,
+    Scope,
+)
+
+__all__ = [
+    "Context",
+    "Copy",
+    "DeploymentScope",
+    "Expansion",
+    "Facts",
+    "Locator",
+    "Lookup",
+    "LookupNeeded",
+    "NestedDeployment",
+    "Node",
+    "Question",
+    "Scope",
+    "Template",
+    "bind",
+    "evaluate",
+    "evaluate_body",
+    "expand",
+    "nested_deployment",
+    "outputs",
+    "parameters_echo",
+    "parse_template",
+    "read_body",
+]

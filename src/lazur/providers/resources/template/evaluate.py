@@ -19,7 +19,7 @@ from lazur.providers.resources.template.faults import (
     joined,
 )
 from lazur.providers.resources.template.frame import Frame, Phase
-from lazur.providers.resources.template.functions import FUNCTIONS
+from lazur.providers.resources.template.functions import lookup
 from lazur.providers.resources.template.functions.registry import Function
 from lazur.providers.resources.template.parser import Access, Call, Literal, Node, is_expression, parse, plain
 from lazur.providers.resources.template.scope import Lookup, Scope
@@ -130,9 +130,7 @@ class _Engine:
     def _call(self, node: Call, frame: Frame) -> Any:
         if node.namespace is not None:
             return self._users_own(node, frame)
-        known = FUNCTIONS.get(node.name)
-        if known is None and node.name.startswith("list") and len(node.name) > 4:
-            known = FUNCTIONS["list*"]
+        known = lookup(node.name)
         if known is None:
             raise ExpressionFault(
                 f"The template function '{node.shown}' is not valid. "
@@ -188,6 +186,15 @@ class _Engine:
         with _Pending(frame.scope, f"function '{node.shown}'", cycles=False):
             return evaluate_value(known.value, inside)
 
+    def default(self, name: str, frame: Frame) -> Any:
+        scope = frame.scope
+        declared = scope.template.parameters[name.lower()]
+        with _Pending(scope, f"parameter '{declared.name}'"):
+            path = f"parameters.{declared.name}.defaultValue"
+            value = evaluate_value(get(declared.definition, "defaultValue"), frame, path)
+        scope.parameters[name.lower()] = value
+        return value
+
     def variable(self, name: str, frame: Frame) -> Any:
         scope = frame.scope
         key = name.lower()
@@ -230,9 +237,6 @@ class _Pending:
 
     def __exit__(self, *_: object) -> None:
         self._scope.pending.pop()
-
-
-Pending = _Pending
 
 
 def select(value: Any, step: Any) -> Any:

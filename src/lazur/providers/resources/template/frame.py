@@ -33,6 +33,10 @@ class Engine(Protocol):
         """The value of a variable of the template."""
         ...
 
+    def default(self, name: str, frame: Frame) -> Any:
+        """The default value of a parameter that another default uses."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -208,9 +208,9 @@ class _Scanner:
         if char == ",":
             self.at += 1
             return _KEY if isinstance(self._stack[-1][0], dict) else _VALUE
-        if char in "]}":
-            return self._close(char)
-        self._fail(f"Expected ',' or a closing bracket, found {char!a}")
+        if char not in "]}":
+            self._fail(f"Expected ',' or a closing bracket, found {char!a}")
+        return self._close(char)
 
     def _read_value(self) -> int:
         char = self.text[self.at]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lazur.kernel.ids import Ids
-from lazur.providers.resources.template.schema import Template
 from lazur.providers.resources.template.values import to_json
+
+if TYPE_CHECKING:
+    from lazur.providers.resources.template.schema import Template
 
 RESOURCE_GROUP = "resourceGroup"
 SUBSCRIPTION = "subscription"

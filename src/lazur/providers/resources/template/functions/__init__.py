@@ -19,7 +19,7 @@ from lazur.providers.resources.template.functions import (
     string,
     text,
 )
-from lazur.providers.resources.template.functions.registry import FUNCTIONS
+from lazur.providers.resources.template.functions.registry import FUNCTIONS, is_function, lookup
 
 __all__ = [
     "FUNCTIONS",
@@ -29,8 +29,10 @@ __all__ = [
     "comparison",
     "date",
     "deployment",
+    "is_function",
     "lambdas",
     "logical",
+    "lookup",
     "numeric",
     "object",
     "resource",

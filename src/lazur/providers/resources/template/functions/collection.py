@@ -112,7 +112,7 @@ def _find(name: str, args: list[Any], *, forward: bool) -> int:
         places = range(len(container)) if forward else range(len(container) - 1, -1, -1)
         return next((i for i in places if same(container[i], item)), -1)
     if isinstance(container, str):
-        whole_text, part = units(container).upper(), units(text(name, item, 2)).upper()
+        whole_text, part = units(container).lower(), units(text(name, item, 2)).lower()
         return whole_text.find(part) if forward else whole_text.rfind(part)
     raise fault(name, f"argument 1 must be an array or a string, not '{kind(container)}'")
 

@@ -34,6 +34,16 @@ class Function:
 FUNCTIONS: dict[str, Function] = {}
 
 
+def lookup(name: str) -> Function | None:
+    """The function of a lower-case name; every name that begins with `list` is an action of a resource."""
+    return FUNCTIONS.get(name) or (FUNCTIONS["list*"] if name.startswith("list") else None)
+
+
+def is_function(name: str) -> bool:
+    """Whether a lower-case name is a function's."""
+    return lookup(name) is not None
+
+
 def function(
     name: str, least: int, most: int | None = -1, *, lazy: bool = False, deep: bool = False
 ) -> Callable[[_B], _B]:
