@@ -18,7 +18,7 @@ from lazur.kernel.errors import Conflict, LazurError, all_at_once
 from lazur.kernel.ids import Ids, derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import FAILED, SUCCEEDED, Change, Claim, Operation, Record, Reference
-from lazur.model.fields import Pointer, frozen_fields
+from lazur.model.fields import Pointer, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
 from lazur.model.rights import Assignment, Caller, allows, denial
@@ -241,12 +241,15 @@ class Pipeline:
         record = self._record(caller, declared, id, old, body, secrets, decision, api_version)
         if old is not None and record.generation == old.generation and record.body == old.body:
             return Accepted(old, False, None)
+        found = decoded.pointers
+        if decision.body is not None:
+            found = list(pointers(declared.Spec.model_validate(body["properties"])))
         references = [
-            Reference(id.key, p.path, self.registry.canonical(p.target).key, not p.ref.soft)
-            for p in decoded.pointers
+            Reference(id.key, p.named, self.registry.canonical(p.target).key, not p.ref.soft)
+            for p in found
             if not id.contains(p.target)
         ]
-        claims = [*decision.claims, *_exclusive(id, decoded.pointers)]
+        claims = [*decision.claims, *_exclusive(id, found)]
         operation = self._operation(caller, record, "PUT") if declared.answers.asynchronous else None
         change = Change(
             records=[record, *(self._implicit(caller, c.id, c.body, c.allocated, api_version) for c in decision.children)],

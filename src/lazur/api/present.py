@@ -34,10 +34,12 @@ class Presenter:
             for item in properties.get(child.list, []):
                 self._complete_child(record, child, item)
         referrers = self._store.referrers(record.key)
-        shown = declared.render(Rendering(record, properties, referrers, expand))
+        rendering = Rendering(record, properties, referrers, expand)
+        shown = declared.render(rendering)
         shown["provisioningState"] = record.state
         out: dict[str, Any] = {"id": str(record.id), "name": record.id.name, "type": declared.type}
         out |= {k: record.body[k] for k in ENVELOPE if k in record.body}
+        out |= declared.outer(rendering)
         out["etag"] = f'W/"{record.etag}"'
         if times:
             out |= {"createdTime": rfc3339(record.created), "changedTime": rfc3339(record.changed)}

@@ -226,7 +226,10 @@ class Routes:
             for view in self._declared(above).views if self._registry.find(above.type) else ():
                 if view.name.lower() == last.lower():
                     record = self._pipeline.existing(request.caller, above)
-                    return Response(200, page(list(view.show(record)), request.query, self._stamp.url(request.path)))
+                    shown = view.show(record)
+                    if isinstance(shown, dict):
+                        return Response(200, shown)
+                    return Response(200, page(shown, request.query, self._stamp.url(request.path)))
             embedded = self._registry.embedded(probe)
             if embedded is not None:
                 record = self._pipeline.existing(request.caller, above)
@@ -293,7 +296,8 @@ class Routes:
         status = declared.answers.create if accepted.created else declared.answers.update
         if request.method == "PATCH":
             status = 200
-        return Response(status, shown, self._async_headers(request, accepted.operation, "PUT"))
+        headers = self._async_headers(request, accepted.operation, "POST" if status == 202 else "PUT")
+        return Response(status if accepted.operation or status != 202 else 200, shown, headers)
 
     async def _delete(self, request: Request, id: ArmId) -> Response:
         declared = self._registry.type_of(self._registry.document_of(id))
@@ -355,6 +359,9 @@ class Routes:
             return Response(202, None, {"Location": location, "Retry-After": "1"})
         if operation.error is not None:
             raise LazurError.from_body(dict(operation.error))
+        record = self._store.get(operation.key)
+        if operation.verb == "PUT" and record is not None:
+            return Response(200, self._pipeline.presenter.show(record))
         return Response(200, operation.output) if operation.output is not None else Response(204)
 
 

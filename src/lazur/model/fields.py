@@ -110,9 +110,10 @@ class WriteOnly:
 
 @dataclass(frozen=True)
 class Pointer:
-    """A reference found in a document: where it stands, what it names, and its declaration."""
+    """A reference found in a document: where it stands (by index, and by the names of list items), what it names."""
 
     path: str
+    named: str
     target: ArmId
     ref: Ref
 
@@ -136,45 +137,46 @@ def marked(cls: type[Model], kind: type) -> Mapping[str, Any]:
     return out
 
 
-def walk(model: Model, path: str = "") -> Iterator[tuple[str, Model]]:
-    """Every object of a document with its wire path, outermost first."""
-    yield path, model
+def walk(model: Model, path: str = "", named: str = "") -> Iterator[tuple[str, str, Model]]:
+    """Every object of a document with its wire path and the same path with names for indexes, outermost first."""
+    yield path, named, model
     for name, info in type(model).model_fields.items():
         alias = info.alias or name
-        here = f"{path}.{alias}" if path else alias
+        here, known = (f"{p}.{alias}" if p else alias for p in (path, named))
         value = getattr(model, name)
         if isinstance(value, Model):
-            yield from walk(value, here)
+            yield from walk(value, here, known)
         elif isinstance(value, (list, tuple)):
             for index, item in enumerate(value):
                 if isinstance(item, Model):
-                    yield from walk(item, f"{here}[{index}]")
+                    label = getattr(item, "name", None) or index
+                    yield from walk(item, f"{here}[{index}]", f"{known}[{label}]")
 
 
-def pointers(model: Model, path: str = "properties") -> Iterator[Pointer]:
+def pointers(model: Model, root: str = "properties") -> Iterator[Pointer]:
     """All references of a document, nested ones included."""
-    for here, item in walk(model, path):
+    for path, named, item in walk(model, root, root):
         for name, ref in marked(type(item), Ref).items():
             alias = type(item).model_fields[name].alias or name
             value = getattr(item, name)
-            values = value if isinstance(value, (list, tuple)) else [value]
-            for index, one in enumerate(values):
+            listed = isinstance(value, (list, tuple))
+            for index, one in enumerate(value if listed else [value]):
                 text = one.id if isinstance(one, SubResource) else one
                 if isinstance(text, str):
-                    spot = f"{here}.{alias}" + (f"[{index}]" if isinstance(value, (list, tuple)) else "")
-                    yield Pointer(spot, ArmId.parse(text), ref)
+                    spot = f".{alias}[{index}]" if listed else f".{alias}"
+                    yield Pointer(path + spot, named + spot, ArmId.parse(text), ref)
 
 
-def frozen_fields(new: Model, old: Model, path: str = "properties") -> Iterator[LazurError]:
+def frozen_fields(new: Model, old: Model, root: str = "properties") -> Iterator[LazurError]:
     """Faults for fields whose `Mut` marker forbids the change from `old` to `new`."""
-    before = dict(walk(old, path))
-    for here, item in walk(new, path):
-        earlier = before.get(here)
+    before = {known: item for _, known, item in walk(old, root, root)}
+    for path, known, item in walk(new, root, root):
+        earlier = before.get(known)
         if earlier is None or type(earlier) is not type(item):
             continue
         for name, rule in marked(type(item), Mut).items():
             was, now = getattr(earlier, name), getattr(item, name)
-            spot = f"{here}.{type(item).model_fields[name].alias or name}"
+            spot = f"{path}.{type(item).model_fields[name].alias or name}"
             if rule is Mut.CREATE_ONLY and name in item.model_fields_set and was is not None and now != was:
                 yield LazurError("PropertyChangeNotAllowed", f"Changing property '{spot}' is not allowed.", target=spot)
             if rule is Mut.GROW_ONLY and was is not None and now is not None and now < was:
@@ -185,7 +187,7 @@ def frozen_fields(new: Model, old: Model, path: str = "properties") -> Iterator[
 def split_secrets(model: Model, document: dict[str, Any]) -> dict[str, Any]:
     """Take the `WriteOnly` values out of `document` (the wire form of `model`); returns them by wire path."""
     secrets: dict[str, Any] = {}
-    for path, item in walk(model):
+    for path, _, item in walk(model):
         for name in marked(type(item), WriteOnly):
             alias = type(item).model_fields[name].alias or name
             holder: Any = document

@@ -52,11 +52,12 @@ class Action:
 
 @dataclass(frozen=True)
 class View:
-    """A read-only collection below a resource (a deployment's operations): `show` makes its items from the record."""
+    """A read-only collection below a resource (a deployment's operations): `show` makes its
+    items, or a whole body when it answers a mapping, from the record."""
 
     name: str
     doc: str
-    show: Callable[[Record], Sequence[Mapping[str, Any]]]
+    show: Callable[[Record], Any]
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,11 @@ class Resource(Generic[S]):
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """The `properties` to show: the customer's own with what the cloud knows. The default adds nothing."""
         return shown.properties
+
+    @classmethod
+    def outer(cls, shown: Rendering) -> dict[str, Any]:
+        """What stands beside `properties` besides the envelope."""
+        return {}
 
     @classmethod
     def pools(cls, spec: Any, related: Mapping[str, Record]) -> Sequence[str]:

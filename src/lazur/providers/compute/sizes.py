@@ -1,0 +1,178 @@
+"""VM sizes as data, and the read-only lists clients build their choices from: sizes, skus, usages, images.
+
+Must never know where a machine runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.stamp import Image, Stamp
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a machine of this size has, exactly."""
+
+    name: str
+    family: str
+    cores: int
+    memory_mib: int
+    max_data_disks: int
+    max_nics: int
+
+
+@cache
+def sizes() -> Mapping[str, Size]:
+    """All sizes by lower-case name. Figures as Azure publishes them."""
+    rows = json.loads((Path(__file__).parent / "sizes.json").read_text())
+    found = [Size(r["name"], r["family"], r["cores"], r["memoryMiB"], r["maxDataDisks"], r["maxNics"]) for r in rows]
+    return {s.name.lower(): s for s in found}
+
+
+def list_sizes(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> dict[str, Any]:
+    """`locations/{l}/vmSizes`."""
+    return {"value": [size_row(s) for s in sizes().values()]}
+
+
+def size_row(size: Size) -> dict[str, Any]:
+    """One size as `vmSizes` lists it."""
+    return {
+        "name": size.name,
+        "numberOfCores": size.cores,
+        "memoryInMB": size.memory_mib,
+        "maxDataDiskCount": size.max_data_disks,
+        "osDiskSizeInMB": 1047552,
+        "resourceDiskSizeInMB": 0,
+    }
+
+
+def list_skus(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> dict[str, Any]:
+    """`skus`: what can be created here, without zones, as this cloud has one."""
+    where = {"location": stamp.region, "zones": [], "zoneDetails": []}
+    machines = [
+        {
+            "resourceType": "virtualMachines",
+            "name": s.name,
+            "tier": "Standard",
+            "size": s.name.removeprefix("Standard_"),
+            "family": s.family,
+            "locations": [stamp.region],
+            "locationInfo": [where],
+            "restrictions": [],
+            "capabilities": [
+                {"name": n, "value": v}
+                for n, v in (
+                    ("vCPUs", str(s.cores)), ("vCPUsAvailable", str(s.cores)), ("MemoryGB", f"{s.memory_mib / 1024:g}"),
+                    ("MaxDataDiskCount", str(s.max_data_disks)), ("MaxNetworkInterfaces", str(s.max_nics)),
+                    ("HyperVGenerations", "V1"), ("CpuArchitectureType", "x64"), ("PremiumIO", "True"),
+                    ("AcceleratedNetworkingEnabled", "False"), ("TrustedLaunchDisabled", "True"),
+                )
+            ],
+        }
+        for s in sizes().values()
+    ]  # fmt: skip
+    others = [
+        {"resourceType": kind, "name": name, "tier": "Standard", "locations": [stamp.region], "locationInfo": [where],
+         "restrictions": [], "capabilities": []}
+        for kind, name in (("availabilitySets", "Aligned"), ("disks", "Standard_LRS"), ("disks", "Premium_LRS"))
+    ]  # fmt: skip
+    return {"value": [*machines, *others]}
+
+
+def list_usages(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> dict[str, Any]:
+    """`locations/{l}/usages`: no quota is set on this stamp."""
+    return {"value": []}
+
+
+def list_publishers(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Bare array of publishers, as Compute answers."""
+    return _rows(stamp, scope, "", sorted({i.publisher for i in stamp.images}))
+
+
+def list_offers(stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str) -> list[dict[str, Any]]:
+    """Bare array of a publisher's offers."""
+    found = {i.offer for i in stamp.images if i.publisher.lower() == publisher.lower()}
+    return _rows(stamp, scope, f"/{publisher}/artifacttypes/vmimage/offers", sorted(found))
+
+
+def list_image_skus(stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str, offer: str) -> list[dict[str, Any]]:
+    """Bare array of an offer's skus."""
+    found = {i.sku for i in _images(stamp, publisher, offer)}
+    return _rows(stamp, scope, f"/{publisher}/artifacttypes/vmimage/offers/{offer}/skus", sorted(found))
+
+
+def list_versions(
+    stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str, offer: str, sku: str
+) -> list[dict[str, Any]]:
+    """Bare array of versions; `$orderby=name desc` and `$top` as az asks, `$expand=properties` in full."""
+    found = sorted((i for i in _images(stamp, publisher, offer) if i.sku.lower() == sku.lower()), key=_version_key)
+    if "desc" in query.get("$orderby", "").lower():
+        found.reverse()
+    top = query.get("$top", "")
+    shown = [version_body(stamp, scope, i) for i in found[: int(top) if top.isdigit() else None]]
+    if query.get("$expand", "").lower() != "properties":
+        shown = [{k: v for k, v in s.items() if k != "properties"} for s in shown]
+    return shown
+
+
+def get_version(
+    stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str, offer: str, sku: str, version: str
+) -> dict[str, Any]:
+    """One image version; `latest` is resolved."""
+    reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
+    return version_body(stamp, scope, find_image(stamp, reference))
+
+
+def version_body(stamp: Stamp, scope: ArmId, image: Image) -> dict[str, Any]:
+    """An image version as Compute shows it."""
+    tail = f"/{image.publisher}/artifacttypes/vmimage/offers/{image.offer}/skus/{image.sku}/versions"
+    row = _rows(stamp, scope, tail, [image.version])[0]
+    row["properties"] = {
+        "architecture": image.architecture,
+        "hyperVGeneration": image.generation,
+        "osDiskImage": {"operatingSystem": image.os_type, "sizeInGb": _gib(image.size_bytes), "sizeInBytes": image.size_bytes},
+        "dataDiskImages": [],
+        "features": [],
+        "automaticOSUpgradeProperties": {"automaticOSUpgradeSupported": False},
+        "replicaType": "Unmanaged",
+    }
+    return row
+
+
+def find_image(stamp: Stamp, reference: Mapping[str, Any]) -> Image:
+    """The catalogue's image for an `imageReference`; the refusal lists what there is."""
+    wanted = [str(reference.get(k, "")).lower() for k in ("publisher", "offer", "sku", "version")]
+    found = [i for i in stamp.images if [i.publisher.lower(), i.offer.lower(), i.sku.lower()] == wanted[:3]]
+    if wanted[3] == "latest" and found:
+        return max(found, key=_version_key)
+    for image in found:
+        if image.version == wanted[3]:
+            return image
+    known = ", ".join(f"{i.publisher}:{i.offer}:{i.sku}:{i.version}" for i in stamp.images) or "none"
+    message = f"The platform image '{':'.join(wanted)}' is not available. Images of this cloud: {known}."
+    raise LazurError("PlatformImageNotFound", message, target="imageReference", status=404)
+
+
+def _images(stamp: Stamp, publisher: str, offer: str) -> list[Image]:
+    return [i for i in stamp.images if (i.publisher.lower(), i.offer.lower()) == (publisher.lower(), offer.lower())]
+
+
+def _version_key(image: Image) -> tuple[int, ...]:
+    return tuple(int(p) if p.isdigit() else 0 for p in image.version.split("."))
+
+
+def _gib(size: int) -> int:
+    return -(-size // 2**30)
+
+
+def _rows(stamp: Stamp, scope: ArmId, tail: str, names: list[str]) -> list[dict[str, Any]]:
+    base = f"{scope}/Providers/Microsoft.Compute/Locations/{stamp.region}/Publishers{tail}"
+    return [{"id": f"{base}/{n}", "name": n, "location": stamp.region} for n in names]

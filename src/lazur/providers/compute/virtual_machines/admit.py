@@ -1,0 +1,144 @@
+"""Admission of virtual machines: implicit disks are made, names are written back, actions become intents. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from lazur.kernel.errors import LazurError
+from lazur.kernel.ids import derived
+from lazur.model.armid import ArmId
+from lazur.model.documents import Record
+from lazur.model.resource import Act, Decision, Facts, NewResource, Tools
+from lazur.providers.compute.sizes import find_image
+from lazur.providers.compute.virtual_machines.resource import VirtualMachineSpec
+
+_GIB = 2**30
+_DISKS = "Microsoft.Compute/disks"
+_INTENT = {"power": "running", "restart": 0, "hardStop": False}
+
+
+def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decision:
+    """Complete the document as Azure does and make the disks it implies."""
+    faults = list(_sign_in(spec)) if facts.old is None else []
+    whole = copy.deepcopy(body)
+    profile = whole["properties"]["storageProfile"]
+    children: list[NewResource] = []
+    try:
+        if facts.old is None:
+            _os_disk(spec, profile, facts, children)
+        else:
+            _keep_os_disk(profile, facts.old)
+    except LazurError as error:
+        faults.append(error)
+    profile["dataDisks"] = [d for d in profile.get("dataDisks", []) if not d.get("toBeDetached")]
+    for disk in profile["dataDisks"]:
+        _data_disk(disk, facts, children)
+    if "osProfile" in whole["properties"]:
+        whole["properties"]["osProfile"].setdefault("computerName", facts.id.name)
+        if facts.old is not None:
+            whole["properties"]["osProfile"] = facts.old.properties.get("osProfile", {})
+    intent = dict(facts.old.intent) if facts.old else dict(_INTENT)
+    return Decision(faults, None, (), children, intent, whole)
+
+
+def _sign_in(spec: VirtualMachineSpec) -> list[LazurError]:
+    profile, faults = spec.os_profile, []
+    if profile is None:
+        return []
+    linux = profile.linux_configuration
+    if linux.disable_password_authentication and not linux.ssh.public_keys:
+        message = "Authentication using SSH keys is selected but no public key was given."
+        faults.append(LazurError("InvalidParameter", message, target="properties.osProfile.linuxConfiguration.ssh.publicKeys"))
+    if not linux.disable_password_authentication and not profile.admin_password and not linux.ssh.public_keys:
+        message = "Authentication must be enabled for the VM: give adminPassword or an SSH public key."
+        faults.append(LazurError("InvalidParameter", message, target="properties.osProfile.adminPassword"))
+    try:
+        base64.b64decode(profile.custom_data or "", validate=True)
+    except binascii.Error:
+        message = "Custom data in OSProfile must be in Base64 encoding and with a maximum length of 87380 characters."
+        faults.append(LazurError("InvalidParameter", message, target="properties.osProfile.customData"))
+    return faults
+
+
+def _os_disk(spec: VirtualMachineSpec, profile: dict[str, Any], facts: Facts, children: list[NewResource]) -> None:
+    disk = profile["osDisk"]
+    if disk["createOption"] == "Attach":
+        disk.setdefault("name", ArmId.parse(disk["managedDisk"]["id"]).name)
+        return
+    image = find_image(facts.stamp, profile["imageReference"])
+    profile["imageReference"]["exactVersion"] = image.version
+    size = max(image.size_bytes, (spec.storage_profile.os_disk.disk_size_gb or 0) * _GIB)
+    disk["osType"] = image.os_type
+    name = disk.get("name") or f"{facts.id.name}_OsDisk_1_{derived(facts.uid, 'os').replace('-', '')}"
+    disk["diskSizeGB"] = -(-size // _GIB)
+    source = {"createOption": "FromImage", "imageReference": {"id": _image_id(facts, image)}}
+    properties = {"osType": image.os_type, "hyperVGeneration": image.generation, "creationData": source}
+    _make(disk, name, size, {"kind": "image", "file": image.file}, properties, facts, children)
+
+
+def _image_id(facts: Facts, image: Any) -> str:
+    return (
+        f"/Subscriptions/{facts.id.subscription}/Providers/Microsoft.Compute/Locations/{facts.stamp.region}/Publishers/"
+        f"{image.publisher}/ArtifactTypes/VMImage/Offers/{image.offer}/Skus/{image.sku}/Versions/{image.version}"
+    )
+
+
+def _keep_os_disk(profile: dict[str, Any], old: Record) -> None:
+    before = old.properties["storageProfile"]
+    asked = profile["osDisk"].get("managedDisk", {}).get("id")
+    held = before["osDisk"]["managedDisk"]["id"]
+    if asked is not None and asked.lower() != held.lower():
+        path = "properties.storageProfile.osDisk.managedDisk.id"
+        raise LazurError("PropertyChangeNotAllowed", f"Changing property '{path}' is not allowed.", target=path)
+    profile["osDisk"] = {**before["osDisk"], **{k: v for k, v in profile["osDisk"].items() if k in ("caching", "deleteOption")}}
+    if "imageReference" in before:
+        profile["imageReference"] = before["imageReference"]
+
+
+def _data_disk(disk: dict[str, Any], facts: Facts, children: list[NewResource]) -> None:
+    if disk.get("managedDisk", {}).get("id"):
+        disk.setdefault("name", ArmId.parse(disk["managedDisk"]["id"]).name)
+        return
+    name = disk.get("name") or f"{facts.id.name}_disk{disk['lun'] + 2}_{facts.fresh().replace('-', '')}"
+    properties = {"creationData": {"createOption": "Empty"}, "diskSizeGB": disk["diskSizeGB"]}
+    _make(disk, name, disk["diskSizeGB"] * _GIB, {"kind": "empty"}, properties, facts, children)
+
+
+def _make(
+    entry: dict[str, Any], name: str, size: int, source: dict[str, Any], properties: dict[str, Any], facts: Facts,
+    children: list[NewResource],
+) -> None:  # fmt: skip
+    """A disk resource beside the machine, created in the same transaction."""
+    id = facts.id.scope.resource(_DISKS, name)
+    entry["name"] = name
+    kind = entry.get("managedDisk", {}).get("storageAccountType") or "Standard_LRS"
+    entry["managedDisk"] = {"id": str(id), "storageAccountType": kind}
+    body = {"location": facts.stamp.region, "sku": {"name": kind}, "properties": properties}
+    children.append(NewResource(id, body, {"sizeBytes": size, "source": source}))
+
+
+def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools: Tools) -> Act:
+    """What an action asks of the machine from now on."""
+    intent = {**_INTENT, **record.intent}
+    if action == "retrieveBootDiagnosticsData":
+        nonce = tools.ids.uuid()
+        links = {
+            "consoleScreenshotBlobUri": tools.sign(f"{record.uid}/screenshot.png"),
+            "serialConsoleLogBlobUri": tools.sign(f"{record.uid}/serial.log"),
+        }
+        return Act({**intent, "capture": nonce}, links)
+    hard = query.get("skipshutdown", "").lower() == "true"
+    changes: dict[str, dict[str, Any]] = {
+        "start": {"power": "running"},
+        "powerOff": {"power": "stopped", "hardStop": hard},
+        "deallocate": {"power": "deallocated", "hardStop": False},
+        "restart": {"restart": intent["restart"] + 1},
+    }
+    if action == "restart" and intent["power"] != "running":
+        message = f"Operation 'restart' is not allowed on VM '{record.id.name}' since the VM is not running; start it instead."
+        raise LazurError("OperationNotAllowed", message, status=409)
+    return Act({**intent, **changes[action]})

@@ -1,0 +1,159 @@
+"""Virtual machine -> a place, and one desire of the host that has it.
+
+The place is chosen, persisted and wanted in one commit, guarded against a concurrent choice. Must never start anything
+before its disks and interfaces are ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lazur.control.context import Context
+from lazur.control.plan import Failed, Gone, Plan, Ready, Waiting, outcome_of
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.documents import FAILED, SUCCEEDED, DesireRecord, Document, Record, Wanted
+from lazur.providers.compute.sizes import sizes
+from lazur.providers.compute.virtual_machines.payload import machine_payload
+from lazur.providers.compute.virtual_machines.placement import Host, Placed, choose
+
+_GUARD = "placement"
+_HOSTS = "microsoft.fabric.admin/hosts"
+_MACHINES = "microsoft.compute/virtualmachines"
+
+
+async def reconcile(context: Context, record: Record) -> Plan:
+    """Bring the machine to the power state its intent names."""
+    stored = context.desires(record)
+    if record.intent.get("power") == "deallocated":
+        return _deallocated(record, stored)
+    waiting = _not_ready(context, record)
+    if waiting is not None:
+        return waiting
+    allocated, guard = dict(record.allocated), None
+    size = sizes()[record.properties["hardwareProfile"]["vmSize"].lower()]
+    if allocated.get("host") is None or (allocated["cores"], allocated["memoryMiB"]) != (size.cores, size.memory_mib):
+        try:
+            allocated |= _place(context, record)
+        except LazurError as error:
+            return Plan(Failed(error), status={**record.status, "power": record.status.get("power", "stopped")})
+        guard = context.store.document(_GUARD)
+        guard = Document(_GUARD, guard.version, {"machine": record.key})
+    domain = f"host/{allocated['host']}"
+    payload, secrets = machine_payload(context, record.with_(allocated=allocated))
+    wanted = [Wanted(domain, "vm", record.uid, payload, secrets)]
+    outcome = outcome_of([d for d in stored if d.wanted.kind == "vm"], wanted)
+    if record.intent.get("capture"):
+        wanted.append(Wanted(domain, "capture", record.uid, {"vm": record.uid, "nonce": record.intent["capture"]}))
+    status = _seen(context, record, stored, allocated)
+    return Plan(outcome, desires=wanted, allocated=allocated, status=status, guard=guard)
+
+
+def _deallocated(record: Record, stored: Sequence[DesireRecord]) -> Plan:
+    """Give the place up once nothing runs any more; the disks stay."""
+    if stored:
+        return Plan(Waiting("stopping"), desires=(), status={**record.status, "power": "deallocating"})
+    kept = {k: v for k, v in record.allocated.items() if k not in ("host", "cores", "memoryMiB")}
+    status = {"power": "deallocated", "diskNames": record.status.get("diskNames", [])}
+    return Plan(Ready(), desires=(), allocated=kept, status=status)
+
+
+def _not_ready(context: Context, record: Record) -> Plan | None:
+    """Disks and interfaces first; their failure is this machine's failure."""
+    for reference in context.store.references(record.key):
+        needed = context.store.get(context.registry.document_of(ArmId.parse(reference.target)).key)
+        if needed is None:
+            error = LazurError("ReferencedResourceNotFound", f"'{reference.target}' is gone.", target=reference.path)
+            return Plan(Failed(error))
+        if needed.state == FAILED and needed.observed >= needed.generation:
+            return Plan(Failed(_failure_of(context, needed, reference.path)))
+        if needed.observed == 0 and needed.state != SUCCEEDED:
+            return Plan(Waiting(f"waiting for {needed.id.name}"))
+    return None
+
+
+def _failure_of(context: Context, needed: Record, path: str) -> LazurError:
+    causes = [LazurError.from_body(dict(d.error)) for d in context.desires(needed) if d.failed and d.error]
+    message = f"'{needed.id}' at '{path}' could not be provisioned."
+    return LazurError("ReferencedResourceNotProvisioned", message, target=str(needed.id), details=causes)
+
+
+def _place(context: Context, record: Record) -> dict[str, Any]:
+    size = sizes()[record.properties["hardwareProfile"]["vmSize"].lower()]
+    stamp = context.stamp
+    hosts, placed = [], []
+    for listed in context.store.list(type=_HOSTS):
+        said = listed.properties
+        cores, memory = int(said["cores"] * stamp.overcommit_cpu), int(said["memoryMiB"] * stamp.overcommit_memory)
+        available = said.get("state", "Available") == "Available" and not listed.deleting
+        hosts.append(Host(listed.id.name, said.get("faultDomain", 0), cores, memory, available))
+    for machine in context.store.list(type=_MACHINES):
+        held = machine.allocated
+        if held.get("host") and machine.key != record.key:
+            placed.append(Placed(held["host"], held["cores"], held["memoryMiB"], _set_of(machine)))
+    domains = _fault_domains(context, record)
+    present = record.allocated.get("host")
+    # A machine that has a place keeps to it when it still fits there: its guest services and probes are there already.
+    near = [h for h in hosts if h.name == present]
+    try:
+        host = choose(size, near or hosts, placed, _set_of(record), domains)
+    except LazurError:
+        if not near:
+            raise
+        host = choose(size, hosts, placed, _set_of(record), domains)
+    chosen: dict[str, Any] = {"host": host.name, "cores": size.cores, "memoryMiB": size.memory_mib}
+    if _set_of(record) is not None:
+        chosen["faultDomain"] = host.fault_domain % max(domains, 1)
+    return chosen
+
+
+def _set_of(record: Record) -> str | None:
+    found = record.properties.get("availabilitySet")
+    return found["id"].lower() if found else None
+
+
+def _fault_domains(context: Context, record: Record) -> int:
+    found = context.store.get(_set_of(record) or "")
+    return int(found.properties.get("platformFaultDomainCount", 2)) if found else 1
+
+
+def _seen(context: Context, record: Record, stored: Sequence[DesireRecord], allocated: Mapping[str, Any]) -> dict[str, Any]:
+    """What the host reported last, kept for the instance view."""
+    desire = next((d for d in stored if d.wanted.kind == "vm" and not d.removed), None)
+    observed = desire.observed if desire else {}
+    wanted = "running" if record.intent.get("power", "running") == "running" else "stopped"
+    power = observed.get("power") or "starting"
+    if power != wanted and desire is not None and desire.reported < desire.generation:
+        power = "starting" if wanted == "running" else "stopping"
+    profile = record.properties["storageProfile"]
+    status: dict[str, Any] = {
+        "power": power,
+        "guest": observed.get("guest", "Unknown"),
+        "guestMessage": observed.get("guestMessage", ""),
+        "diskNames": [profile["osDisk"]["name"], *(d["name"] for d in profile.get("dataDisks", []))],
+    }
+    if observed.get("accelerator"):
+        status["accelerator"] = observed["accelerator"]
+    if context.stamp.simulated or observed.get("accelerator") == "simulated":
+        status["simulated"] = True
+    if "faultDomain" in allocated:
+        status["faultDomain"] = allocated["faultDomain"]
+    return status
+
+
+async def dismantle(context: Context, record: Record) -> Plan:
+    """Stop it; then the record goes, and with it whatever was to be deleted together with the machine."""
+    if context.desires(record):
+        return Plan(Waiting("stopping"), desires=())
+    properties = record.properties
+    profile = properties["storageProfile"]
+    also = [
+        d["managedDisk"]["id"].lower()
+        for d in (profile["osDisk"], *profile.get("dataDisks", []))
+        if d.get("deleteOption") == "Delete"
+    ]
+    for card in properties["networkProfile"]["networkInterfaces"]:
+        if card.get("properties", {}).get("deleteOption") == "Delete":
+            also.append(card["id"].lower())
+    return Plan(Gone(), desires=(), delete=also)

@@ -1,0 +1,1 @@
+"""The machine room as resources, for operators. Other providers must never import it."""

@@ -1,0 +1,106 @@
+"""Address arithmetic and small shapes that several network types share. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from lazur.kernel.errors import LazurError
+from lazur.kernel.ids import derived
+from lazur.model.armid import ArmId
+from lazur.model.documents import Record
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+API_VERSIONS = ("2025-07-01", "2024-07-01", "2023-11-01", "2022-01-01", "2020-11-01", "2018-11-01", "2015-06-15")
+
+
+def _prefix(text: str) -> str:
+    network = ipaddress.ip_network(text, strict=False)
+    if str(network) != text and str(ipaddress.ip_network(text.split("/")[0])) != str(network):
+        raise ValueError(f"'{text}' has host bits set; did you mean '{network}'?")
+    return text
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
+
+
+Prefix = Annotated[str, AfterValidator(_prefix)]
+"""A network in CIDR notation without host bits."""
+Address = Annotated[str, AfterValidator(_address)]
+"""An IPv4 or IPv6 address."""
+
+
+def usable(prefix: str) -> tuple[int, int]:
+    """First and last assignable address of a subnet: Azure keeps the first four and the last one."""
+    network = ipaddress.ip_network(prefix)
+    return int(network.network_address) + 4, int(network.broadcast_address) - 1
+
+
+def gateway(prefix: str) -> str:
+    """The subnet's default gateway, always its first address after the network's."""
+    return str(ipaddress.ip_network(prefix).network_address + 1)
+
+
+def free_address(prefixes: Iterable[str], taken: Container[str]) -> str | None:
+    """The lowest assignable address that nobody holds."""
+    for prefix in prefixes:
+        first, last = usable(prefix)
+        for number in range(first, last + 1):
+            text = str(ipaddress.ip_address(number))
+            if text not in taken:
+                return text
+    return None
+
+
+def pool_of(vnet: Record, subnet: str) -> str:
+    """Claim pool of a subnet's addresses."""
+    return f"subnet/{vnet.uid}/{subnet.lower()}"
+
+
+def subnet_prefixes(subnet: Mapping[str, Any]) -> list[str]:
+    """A stored subnet's prefixes, whichever of the two properties holds them."""
+    properties = subnet.get("properties", {})
+    many: list[str] = list(properties.get("addressPrefixes") or [])
+    return many or [properties["addressPrefix"]]
+
+
+def child_named(items: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """The embedded child of that name, compared without case."""
+    return next((i for i in items if i["name"].lower() == name.lower()), None)
+
+
+def subnet_of(related: Mapping[str, Record], id: str) -> tuple[Record, Mapping[str, Any]] | None:
+    """The virtual network and the subnet that a subnet id names, when prefetched."""
+    parsed = ArmId.parse(id)
+    vnet = related.get(parsed.parent.key)
+    found = child_named(vnet.properties.get("subnets", []), parsed.name) if vnet else None
+    return (vnet, found) if vnet and found else None
+
+
+def check_static(
+    address: str, prefixes: Sequence[str], taken: Mapping[str, str], owner: str, path: str
+) -> Iterator[LazurError]:
+    """Faults of a customer-chosen address: outside its subnet, reserved, or held by somebody else."""
+    parsed = ipaddress.ip_address(address)
+    home = next((p for p in prefixes if parsed in ipaddress.ip_network(p)), None)
+    if home is None:
+        message = f"Private static IP address {address} does not belong to the range of subnet prefix {', '.join(prefixes)}."
+        yield LazurError("PrivateIPAddressNotInSubnet", message, target=path)
+        return
+    first, last = usable(home)
+    if not first <= int(parsed) <= last:
+        message = f"IP address {address} is reserved: Azure keeps the first four and the last address of {home}."
+        yield LazurError("PrivateIPAddressInReservedRange", message, target=path)
+    holder = taken.get(address)
+    if holder is not None and holder != owner:
+        message = f"IP address {address} is already allocated to resource {holder}."
+        yield LazurError("PrivateIPAddressIsAllocated", message, target=path)
+
+
+def subnet_uid(vnet: Record, name: str) -> str:
+    """The lasting identity of a subnet, from which overlay names derive."""
+    return derived(vnet.uid, "subnet", name.lower())

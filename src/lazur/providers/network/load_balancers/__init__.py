@@ -1,0 +1,1 @@
+"""Load balancers with everything that lives in their document."""

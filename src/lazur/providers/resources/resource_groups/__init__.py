@@ -1,0 +1,1 @@
+"""Resource groups: the folders resources live in."""
