@@ -190,4 +190,5 @@ def served(directory: Path) -> Iterator[Served]:
         yield Served(ready[0], port, authority.ca)
     finally:
         server[0].should_exit = True
+        server[0].force_exit = True  # else it waits for every idle TLS connection a client keeps open
         thread.join()
