@@ -24,7 +24,7 @@ class GuestServicesSettings:
     certificates      directory of the guests' own certificates and keys (0700)
     bridge            the integration bridge the localports are plugged into
     ovs_vsctl         how to call ovs-vsctl, and `ovs_db` the switch database it is told with `--db`
-    prefix            first letters of every namespace and interface made here; whatever bears it belongs to this process
+    prefix            at most five letters that begin every namespace and interface made here: whatever bears them is ours
     internal_domain   the zone all virtual networks' own zones lie in
     forwarders        resolvers for names outside; none means that no query ever leaves
     poll_seconds      how often the ledger is looked at
