@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from lazur.lifecycle.rack import layout
@@ -35,7 +37,21 @@ _SYSCTL = {
 _EDGE_SYSCTL = {"net/ipv4/ip_forward": 1, "net/bridge/bridge-nf-call-iptables": 0, "net/bridge/bridge-nf-call-ip6tables": 0}
 # Not "outside": loopback, link-local, multicast, broadcast.
 _LOCAL = ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32")
+# The note comes in a rule of its own: one that cannot be made, the set being full, must not save the packet.
+_OUTSIDE = """ip daddr != @rack add @seen { ip saddr . ip daddr }
+            ip daddr != @rack counter name outside drop"""
+_KEPT = """counter outside { }
+          set rack { type ipv4_addr; flags interval; }
+          set seen { type ipv4_addr . ipv4_addr; flags dynamic; size 256; }"""
 MACHINE_TABLE = "lazur"
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Packets refused because they led outside the rack, and up to 256 of their (source, destination) pairs."""
+
+    packets: int
+    flows: tuple[tuple[str, ...], ...]
 
 
 class Network:
@@ -136,14 +152,16 @@ class Network:
 
     def _edge_rules(self) -> None:
         egress = self._site.egress_interface is not None
-        outside = "ip daddr != @rack counter name outside drop"
         rules = f"""
           chain prerouting {{ type filter hook prerouting priority raw; policy accept;
             {'iifname "transit" ip daddr != @rack accept' if egress else ""}
             {'iifname "uplink" ct state established,related accept' if egress else ""}
-            iifname != "lo" {outside}
+            iifname "lo" accept
+            {_OUTSIDE}
           }}
-          chain output {{ type filter hook output priority filter; policy accept; {outside}; }}
+          chain output {{ type filter hook output priority filter; policy accept;
+            {_OUTSIDE}
+          }}
           chain incoming {{ type filter hook input priority filter; policy drop;
             iifname "lo" accept
             ct state established,related accept
@@ -164,10 +182,12 @@ class Network:
         """The namespace's one table, replaced whole but for its counter, which must not forget."""
         known = [str(prefix) for _, prefix in self._site.networks.prefixes()]
         elements = ", ".join([*known, *_LOCAL])
+        # The set is never flushed, nor anonymous: for a moment of the exchange packets would see it empty, and be lost.
         return f"""
-        table inet lazur {{ counter outside {{ }}; set rack {{ type ipv4_addr; flags interval; }}; }}
+        table inet lazur {{
+          {_KEPT}
+        }}
         flush table inet lazur
-        flush set inet lazur rack
         table inet lazur {{
           set rack {{ type ipv4_addr; flags interval; elements = {{ {elements} }}; }}
           {rules}
@@ -183,7 +203,9 @@ class Network:
 
 def _control_rules() -> str:
     return f"""
-      chain output {{ type filter hook output priority filter; policy accept; ip daddr != @rack counter name outside drop; }}
+      chain output {{ type filter hook output priority filter; policy accept;
+        {_OUTSIDE}
+      }}
       chain incoming {{ type filter hook input priority filter; policy accept;
         ct state established,related accept
         iifname "{layout.SECOND_PORT}" ip protocol icmp accept
@@ -194,12 +216,14 @@ def _control_rules() -> str:
 
 
 def _host_rules() -> str:
-    # OVS reads its ports through raw sockets, before these hooks; the kernel itself must ignore what arrives there, or
-    # every packet would be seen twice and a guest's frame could reach the host.
+    # OVS reads its ports through raw sockets, before these hooks. The kernel itself must ignore what arrives there, or
+    # every packet would be seen twice, and a guest's broadcast could reach the host through its tap.
     return f"""
-      chain output {{ type filter hook output priority filter; policy accept; ip daddr != @rack counter name outside drop; }}
+      chain output {{ type filter hook output priority filter; policy accept;
+        {_OUTSIDE}
+      }}
       chain prerouting {{ type filter hook prerouting priority raw; policy accept;
-        iifname {{ "{layout.UNDERLAY_PORT}", "{layout.SECOND_PORT}" }} drop
+        iifname != {{ "lo", "{layout.UNDERLAY_BRIDGE}" }} drop
       }}"""
 
 
@@ -234,11 +258,14 @@ def live_namespaces() -> set[str]:
     return {path.name for path in layout.NETNS.iterdir() if str(path) in mounted}
 
 
-def outside_packets(namespace: str) -> int:
-    """How many packets towards addresses outside the rack were refused in `namespace` so far."""
-    argv = ["ip", "netns", "exec", namespace, "nft", "-j", "list", "counter", "inet", "lazur", "outside"]
-    counters = json.loads(run(argv).stdout)["nftables"]
-    return sum(int(entry["counter"]["packets"]) for entry in counters if "counter" in entry)
+def outside(namespace: str) -> Outside:
+    """What was refused in `namespace` so far because it led outside the rack."""
+    listing = run(["ip", "netns", "exec", namespace, "nft", "-j", "list", "table", "inet", "lazur"]).stdout
+    entries = json.loads(listing)["nftables"]
+    counted = sum(int(e["counter"]["packets"]) for e in entries if e.get("counter", {}).get("name") == "outside")
+    seen = [e["set"].get("elem", []) for e in entries if e.get("set", {}).get("name") == "seen"]
+    pairs = [element.get("elem", element).get("val", element) for element in chain.from_iterable(seen)]
+    return Outside(counted, tuple(tuple(pair["concat"]) for pair in pairs))
 
 
 def _ports(name: str) -> list[tuple[str, str]]:

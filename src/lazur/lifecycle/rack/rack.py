@@ -52,10 +52,10 @@ class ContainerStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The rack as it is now. `outside` counts packets towards outside addresses that were refused."""
+    """The rack as it is now. `outside` tells of packets towards outside addresses, all of them refused."""
 
     containers: tuple[ContainerStatus, ...]
-    outside: int
+    outside: network.Outside
 
     @property
     def platform_memory(self) -> int:
@@ -334,12 +334,17 @@ class Rack:
             pid = container.pid()
             memory = processes.memory(pid) if pid else processes.Memory(0, 0)
             found.append(ContainerStatus(name, pid, container.services(), memory))
-        return Status(tuple(found), self.outside_packets())
+        return Status(tuple(found), self.outside())
 
-    def outside_packets(self) -> int:
+    def outside(self) -> network.Outside:
         """Packets towards addresses outside the rack's networks, refused and counted since the rack came up."""
         live = network.live_namespaces()
-        return sum(network.outside_packets(layout.netns(n)) for n in self.names if layout.netns(n) in live)
+        found = [network.outside(layout.netns(name)) for name in self.names if layout.netns(name) in live]
+        return network.Outside(sum(one.packets for one in found), tuple(flow for one in found for flow in one.flows))
+
+    def outside_packets(self) -> int:
+        """How many packets `outside` counts."""
+        return self.outside().packets
 
     def _alive(self, name: str) -> bool:
         return layout.netns(name) in network.live_namespaces() and bool(processes.members(f"{layout.CGROUP}/{name}"))

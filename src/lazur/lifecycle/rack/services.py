@@ -34,7 +34,7 @@ def services(site: Site, container: str) -> dict[str, Any]:
 def fabric(container: str) -> list[str]:
     """Services that must be ready before the container counts as up: everything but our own roles."""
     return {
-        "edge": ["zebra", "bgpd"],
+        "edge": ["mgmtd", "zebra", "bgpd"],
         "control": ["ovn-nb", "ovn-sb", "ovn-northd"],
         "host": ["ovsdb-server", "ovs-vswitchd", "ovn-controller"],
     }[layout.kind_of(container)]
@@ -55,14 +55,21 @@ def _edge(site: Site) -> list[dict[str, Any]]:
     zserv = "/run/frr/zserv.api"
     return [
         {
+            # It takes no -f, and needs none; without it zebra fills its log with complaints.
+            "name": "mgmtd",
+            "argv": ["/usr/lib/frr/mgmtd", *common],
+            "setup": [_shell("mkdir -p /run/frr && chown frr:frr /run/frr && chmod 755 /run/frr")],
+            "ready": {"socket": "/run/frr/mgmtd_be.sock"},
+        },
+        {
             "name": "zebra",
             "argv": ["/usr/lib/frr/zebra", *common, "-f", "/etc/frr/zebra.conf"],
-            "setup": [_shell("mkdir -p /run/frr && chown frr:frr /run/frr && chmod 755 /run/frr")],
+            "after": ["mgmtd"],
             "ready": {"socket": zserv},
         },
         {
             "name": "bgpd",
-            "argv": ["/usr/lib/frr/bgpd", *common, "-f", "/etc/frr/bgpd.conf"],
+            "argv": ["/usr/lib/frr/bgpd", *common, "-F", "datacenter", "-f", "/etc/frr/bgpd.conf"],
             "after": ["zebra"],
             "ready": {"socket": "/run/frr/bgpd.vty"},
         },
@@ -74,7 +81,6 @@ def edge_files(site: Site) -> dict[str, str]:
     networks = site.networks
     allowed = [f"ip prefix-list public seq {5 * (i + 1)} permit {p} le 32" for i, p in enumerate(networks.public)]
     bgp = [
-        "frr defaults datacenter",
         "hostname edge",
         *allowed,
         "route-map from-hosts permit 10",
@@ -215,6 +221,8 @@ def _bridges(site: Site, address: str) -> str:
         words += [
             f"--may-exist add-br {bridge} -- set Bridge {bridge} datapath_type=netdev fail_mode=standalone",
             f"set Interface {bridge} mtu_request={mtu}",
+            # The same address after each restart, or neighbours would send to the old one for a minute.
+            f"set Bridge {bridge} other_config:hwaddr=$(cat /sys/class/net/{port}/address)",
             f"--may-exist add-port {bridge} {port}",
         ]
     waits = " && ".join(f"[ -e /sys/class/net/{bridge} ]" for bridge, _, _ in pairs)
