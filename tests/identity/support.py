@@ -175,7 +175,13 @@ def served(directory: Path) -> Iterator[Served]:
     async def run() -> None:
         made = await stamp(SystemClock(), Endpoints.for_localhost(port, "local", "lazur.internal"))
         config = uvicorn.Config(
-            made.app, ssl_certfile=str(pair.cert), ssl_keyfile=str(pair.key), log_level="error", lifespan="off"
+            made.app,
+            ssl_certfile=str(pair.cert),
+            ssl_keyfile=str(pair.key),
+            log_level="error",
+            lifespan="off",
+            # Idle connections that a client keeps open would hold the end of the test up for half a minute.
+            headers=[("Connection", "close")],
         )
         ready.append(made)
         server.append(uvicorn.Server(config))
@@ -190,5 +196,4 @@ def served(directory: Path) -> Iterator[Served]:
         yield Served(ready[0], port, authority.ca)
     finally:
         server[0].should_exit = True
-        server[0].force_exit = True  # else it waits for every idle TLS connection a client keeps open
         thread.join()
