@@ -1,7 +1,7 @@
 """PID 1 of every container of the rack: starts the services of a list in order and restarts each on any exit.
 
 It also reaps what is orphaned (guests' QEMU processes outlive the agent that started them), rotates logs, and says in a
-small file how each service does. Must use the standard library only and start fast: it runs before anything else does,
+small file how each service does. Must import nothing heavy and start fast: it runs before anything else does,
 and a host's memory counts it once per container. Must never touch a process it did not start, except at the very end,
 when everything left in its PID namespace has to go.
 
@@ -21,10 +21,11 @@ import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from lazur.kernel.machine_time import monotonic, stamp
 
 # The first restart is at once: most deaths are one kill, and traffic has to be back within seconds.
 BACKOFF = (0.0, 0.1, 0.3, 1.0, 2.0, 5.0)
@@ -360,8 +361,7 @@ def _accepts(path: str) -> bool:
 def main() -> None:
     """Run the list given as the only argument."""
     config = json.loads(Path(sys.argv[1]).read_text())
-    # The injected clock of the kernel would bring asyncio into every container's PID 1; this is the one place outside.
-    Supervisor(config, time.monotonic, lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())).run()
+    Supervisor(config, monotonic, stamp).run()
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ _CAPABILITIES = (
 # /proc/sys/net is the container's own; the rest of it is the machine's.
 _READ_ONLY = ("bus", "fs", "irq", "sysrq-trigger", "sys/abi", "sys/debug", "sys/dev", "sys/fs", "sys/kernel", "sys/vm")
 _MASKED = ("kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi")
+_ENVIRONMENT = (f"PATH={layout.SEARCH_PATH}", "LANG=C.UTF-8", "HOME=/root", f"PYTHONPATH={layout.PYTHONPATH}")
 _DEVICES = ("/dev/net/tun", "/dev/kvm")
 # PID 1 stops its services one after the other, and guests flush their disks last.
 STOP_SECONDS = 25.0
@@ -83,7 +84,7 @@ class Recipe:
                 "terminal": False,
                 "user": {"uid": 0, "gid": 0},
                 "args": list(self.argv),
-                "env": [f"PATH={layout.SEARCH_PATH}", "LANG=C.UTF-8", "HOME=/root"],
+                "env": [*_ENVIRONMENT],
                 "cwd": "/",
                 "capabilities": {**capabilities, "inheritable": [], "ambient": []},
                 "noNewPrivileges": False,
@@ -197,8 +198,7 @@ class Container:
         if not pid:
             raise LazurError("ContainerNotRunning", f"{self.name} does not run; `lazur up` starts it.", status=500)
         enter = ["nsenter", "-t", str(pid), "-m", "-u", "-i", "-n", "-p", "--", "env", "-i"]
-        environment = [f"PATH={layout.SEARCH_PATH}", "LANG=C.UTF-8", "HOME=/root", f"PYTHONPATH={layout.PYTHONPATH}"]
-        return run([*enter, *environment, *argv], stdin=stdin, check=check, timeout=timeout)
+        return run([*enter, *_ENVIRONMENT, *argv], stdin=stdin, check=check, timeout=timeout)
 
     def services(self) -> dict[str, dict[str, Any]]:
         """How each service does: state, pid inside, restarts, since, lastExit. Empty when it does not run."""

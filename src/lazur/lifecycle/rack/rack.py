@@ -202,7 +202,8 @@ class Rack:
             "/etc/hosts": f"127.0.0.1 localhost {name}\n{local}",
             **(edge_files(self.site) if kind == layout.EDGE else {}),
         }
-        argv = ("/usr/bin/python3", "-I", "-S", str(layout.SUPERVISOR), str(layout.SERVICES_FILE))
+        # -S: no search for site packages, which would double the start of every container.
+        argv = ("/usr/bin/python3", "-P", "-s", "-S", "-m", layout.SUPERVISOR, str(layout.SERVICES_FILE))
         return Recipe(name, layers, files, tuple(mounts), argv)
 
     def _await_services(self) -> None:

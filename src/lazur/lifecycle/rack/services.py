@@ -16,7 +16,7 @@ ROLE = "lazur.roles"
 _QUIET = ["-vconsole:info", "-vsyslog:off", "-vfile:off"]
 # One arena per thread would triple a vswitchd's memory for nothing.
 _LEAN = {"MALLOC_ARENA_MAX": "1"}
-_PYTHON_ENV = {"PYTHONPATH": layout.PYTHONPATH, "PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
+_PYTHON_ENV = {"PYTHONUNBUFFERED": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 def services(site: Site, container: str) -> dict[str, Any]:
