@@ -56,6 +56,16 @@ def test_names_of_the_network(tmp_path: Path) -> None:
     assert texts(ask(known, "ns.internal.lazur.internal.")) == ["168.63.129.16"]
 
 
+def test_a_name_of_one_label_is_the_networks_own(tmp_path: Path) -> None:
+    known = zones(tmp_path)
+    assert texts(ask(known, "host-v1.")) == ["10.0.0.4"]
+    for name, rcode in (("nobody.", dns.rcode.NXDOMAIN), ("host-v2.", dns.rcode.NXDOMAIN)):
+        assert ask(known, name).rcode() == rcode
+    empty = ask(known, "on-another-host.", "AAAA")
+    assert (empty.rcode(), empty.answer, empty.authority) == (dns.rcode.NOERROR, [], [])
+    assert ask(known, ".", "NS").rcode() == dns.rcode.REFUSED
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     known = zones(tmp_path)
     for name in (f"nobody.{ZONE}", f"host-v2.{ZONE}", "host-v1.ffffffffffff.internal.lazur.internal."):
@@ -156,7 +166,7 @@ def test_a_forwarder_is_asked_for_the_outside_only(tmp_path: Path) -> None:
         return response.to_wire()
 
     known = zones(tmp_path)
-    for name, kind in (("example.com.", "A"), (f"nobody.{ZONE}", "TXT"), ("9.9.0.10.in-addr.arpa.", "PTR")):
+    for name, kind in (("example.com.", "A"), (f"nobody.{ZONE}", "TXT"), ("9.9.0.10.in-addr.arpa.", "PTR"), ("web1.", "MX")):
         asyncio.run(serve_packet(dns.message.make_query(name, kind).to_wire(), known, forward, MAX_UDP))
     assert asked == ["example.com."]
 

@@ -74,12 +74,14 @@ class Zones:
         except dns.exception.DNSException:
             return
         self.apexes.add(apex)
-        self.addresses.setdefault(name, []).extend(nics[0].addresses)
+        for form in (name, dns.name.Name((*name.relativize(apex).labels, b""))):
+            self.addresses.setdefault(form, []).extend(nics[0].addresses)
         self.names |= {str(ip_address(address)): name for nic in nics for address in nic.addresses}
 
     def apex(self, name: dns.name.Name) -> dns.name.Name | None:
-        """The zone of this virtual network that holds a name, the longest one."""
-        return max((a for a in self.apexes if name.is_subdomain(a)), key=len, default=None)
+        """The zone of this virtual network that holds a name, the longest one; a name of one label is always its own."""
+        single = self.internal if len(name) == 2 else None
+        return max((a for a in self.apexes if name.is_subdomain(a)), key=len, default=single)
 
 
 def resolve(query: dns.message.QueryMessage, zones: Zones) -> dns.message.QueryMessage | None:
@@ -284,7 +286,9 @@ def _authoritative(response: dns.message.QueryMessage, question: dns.rrset.RRset
         # type nothing is known but that this host has none, and NXDOMAIN would deny a machine on another host.
         if known is None and name not in zones.apexes and kind == dns.rdatatype.A:
             response.set_rcode(dns.rcode.NXDOMAIN)
-        response.authority.append(_soa(apex, zones))
+        # For a name of one label there is no zone to show; without one the answer is not kept, which is right.
+        if name.is_subdomain(apex):
+            response.authority.append(_soa(apex, zones))
 
 
 def _reverse(response: dns.message.QueryMessage, question: dns.rrset.RRset, zones: Zones) -> dns.message.QueryMessage | None:
