@@ -1,18 +1,21 @@
-"""The client library az and the SDKs sign in with, unmodified, against the ADFS-like authority over real TLS."""
+"""The client library az and the SDKs sign in with, unmodified: the ADFS-like authority over real TLS, the AAD-like."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lazur.identity.directory import AZ_CLI
-from tests.identity.support import Served, served
+from lazur.kernel.clock import SystemClock
+from tests.identity.support import Served, Stamp, call, served, stamp
 
 msal = pytest.importorskip("msal", reason="msal is not installed: the client library was not tried")
 requests = pytest.importorskip("requests", reason="requests is not installed: the client library was not tried")
@@ -124,3 +127,54 @@ def test_interactive_with_form_post(live: Served) -> None:
     assert not failures, failures
     assert audience_and_user(live, answer)[1] == live.stamp.secrets.admin_upn
     assert answer["id_token_claims"]["tid"] == live.stamp.tenant
+
+
+class InProcess:
+    """MSAL's transport without a socket: the AAD-like authority needs a host name and port 443."""
+
+    def __init__(self, made: Stamp) -> None:
+        self._made = made
+
+    def _call(self, method: str, url: str, form: dict[str, str] | None, headers: dict[str, str] | None) -> Any:
+        sent = {name: value for name, value in (headers or {}).items() if isinstance(value, str)}
+        answer = asyncio.run(call(self._made.app, method, url, form, sent))
+        return SimpleNamespace(
+            status_code=answer.status, text=answer.text, headers=answer.headers, raise_for_status=lambda: None
+        )
+
+    def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> Any:
+        assert not params
+        return self._call("GET", url, None, headers)
+
+    def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> Any:
+        return self._call("POST", url, {name: str(value) for name, value in data.items()}, headers)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.filterwarnings("ignore:This API has been deprecated:DeprecationWarning")
+def test_the_aad_like_authority() -> None:
+    made = asyncio.run(stamp(SystemClock()))
+    secrets, login = made.secrets, made.endpoints.login
+    common = {"instance_discovery": False, "http_client": InProcess(made)}
+    service = msal.ConfidentialClientApplication(
+        secrets.client_id,
+        client_credential=secrets.client_secret,
+        authority=f"{login}/local.lazur.internal",
+        **common,
+    )
+    assert "access_token" in service.acquire_token_for_client(SCOPES)
+    person = msal.PublicClientApplication(AZ_CLI, authority=f"{login}/organizations", **common)
+    answer = person.acquire_token_by_username_password(secrets.admin_upn, secrets.admin_password, SCOPES)
+    assert answer["id_token_claims"]["tid"] == made.tenant
+    account = person.get_accounts()[0]
+    assert account["home_account_id"] == f"{secrets.admin_object_id}.{made.tenant}"
+    # az signs in at `organizations` and then redeems the refresh token at each tenant.
+    at_home = msal.PublicClientApplication(
+        AZ_CLI, authority=f"{login}/{made.tenant}", token_cache=person.token_cache, **common
+    )
+    again = at_home.acquire_token_silent(SCOPES, at_home.get_accounts()[0], force_refresh=True)
+    assert again is not None and again["token_source"] == "identity_provider"
+    with pytest.raises(ValueError, match="double check your tenant name"):
+        msal.PublicClientApplication(AZ_CLI, authority=f"{login}/nobody.example", **common)

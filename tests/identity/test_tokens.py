@@ -14,9 +14,10 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from lazur.identity.directory import Tenant
+from lazur.identity.endpoints import Endpoints
 from lazur.identity.keys import KeyRing
 from lazur.identity.sealing import StampKey
-from lazur.identity.tokens import Issuer, Subject, bearer
+from lazur.identity.tokens import Issuer, Subject, bearer, challenge
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import SeededIds
@@ -127,6 +128,13 @@ def test_the_header() -> None:
         with pytest.raises(LazurError) as caught:
             bearer(header)
         assert (caught.value.code, caught.value.status) == ("AuthenticationFailed", 401)
+
+
+def test_the_challenge_names_the_authority_a_client_can_use() -> None:
+    rack = Endpoints.for_region("local", "lazur.internal")
+    assert 'authorization_uri="https://login.local.lazur.internal/t"' in challenge(rack, "t")
+    simulated = Endpoints.for_localhost(8443, "local", "lazur.internal")
+    assert 'authorization_uri="https://localhost:8443/adfs"' in challenge(simulated, "t")
 
 
 def test_keys_rotate_without_a_gap_and_survive_restarts() -> None:

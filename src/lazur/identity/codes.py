@@ -154,14 +154,13 @@ def s256(verifier: str) -> str:
 
 @dataclass
 class Device:
-    """A device waiting for a person. `user_id` once they signed in; `denied` once they said no."""
+    """A device waiting for a person; `user_id` once they signed in, `polled` when the client last asked."""
 
     client_id: str
     tenant_id: str | None
     user_code: str
     expires: float
     user_id: str = ""
-    denied: bool = False
     polled: float = -1e9
 
 
@@ -192,7 +191,7 @@ class Devices:
         now = self._clock.monotonic()
         for device in self._devices.values():
             if hmac.compare_digest(device.user_code.encode(), typed.encode()) and device.expires > now:
-                return None if device.user_id or device.denied else device
+                return None if device.user_id else device
         return None
 
     def poll(self, code: str, client_id: str) -> Device:
@@ -203,8 +202,6 @@ class Devices:
             raise OAuthError("bad_verification_code", 501491, "The device code is not known here. Start again.")
         if device.expires <= now:
             raise OAuthError("expired_token", 70020, "The device code has expired. Start again.")
-        if device.denied:
-            raise OAuthError("authorization_declined", 70021, "The sign-in was declined.")
         if not device.user_id:
             early = now - device.polled < DEVICE_INTERVAL / 2
             device.polled = now

@@ -73,10 +73,9 @@ class Endpoints:
             use_adfs=True,
         )
 
-    @property
-    def authority(self) -> str:
-        """The advertised authority without a tenant; an ADFS-like one has none."""
-        return self.adfs if self.use_adfs else self.login
+    def authority(self, tenant_id: str) -> str:
+        """Where members of a tenant sign in; the ADFS-like authority speaks for one tenant only and names none."""
+        return self.adfs if self.use_adfs else f"{self.login}/{tenant_id}"
 
     @property
     def adfs_origin(self) -> str:

@@ -227,9 +227,8 @@ def bearer(header: str | None) -> str:
 
 def challenge(endpoints: Endpoints, tenant_id: str) -> str:
     """The `WWW-Authenticate` value that sends a client to the right authority."""
-    authority = endpoints.adfs if endpoints.use_adfs else f"{endpoints.login}/{tenant_id}"
     return (
-        f'Bearer authorization_uri="{authority}", error="invalid_token",'
+        f'Bearer authorization_uri="{endpoints.authority(tenant_id)}", error="invalid_token",'
         ' error_description="The authentication failed because of missing or invalid access token."'
     )
 
