@@ -18,7 +18,7 @@ def own_text() -> list[Path]:
     paths = []
     for folder, below, names in os.walk(ROOT):
         # Hidden folders are caches and version control, but for the build machine's.
-        below[:] = [name for name in below if name == ".ci" or name[0] not in "._" and name != "build"]
+        below[:] = [name for name in below if name == ".ci" or (name[0] not in "._" and name != "build")]
         paths += [Path(folder, name) for name in names if not name.endswith((".lock", ".pyc"))]
     return [path.relative_to(ROOT) for path in paths if path.is_file() and b"\0" not in path.read_bytes()[:8192]]
 

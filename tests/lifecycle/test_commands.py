@@ -6,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from lazur.cli.__main__ import explain, main
+from lazur.cli.__main__ import main
+from lazur.cli.explain import explain
 from lazur.kernel.errors import Evidence, LazurError
 
 _CONTEXT = click.Context(main)

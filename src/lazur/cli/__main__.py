@@ -9,6 +9,7 @@ import sys
 import click
 
 import lazur.cli.commands
+from lazur.cli.explain import explain
 from lazur.kernel.errors import LazurError
 
 
@@ -33,17 +34,6 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Lazur: an Azure-consistent cloud on your own Linux servers."""
-
-
-def explain(error: LazurError) -> str:
-    """`error` for a person: what happened, then every cause and piece of evidence indented below it."""
-    lines = [f"{error.code}: {error.message}"]
-    for cause in error.details:
-        lines += [f"  {line}" for line in explain(cause).splitlines()]
-    for piece in error.info:
-        shown = piece.info if isinstance(piece.info, list) else [piece.info]
-        lines += [f"  {piece.type}:", *(f"    {line}" for line in shown)]
-    return "\n".join(lines)
 
 
 def run() -> None:

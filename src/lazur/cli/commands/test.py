@@ -8,6 +8,11 @@ import sys
 
 import click
 
+from lazur.cli.explain import explain
+from lazur.kernel.errors import LazurError
+from lazur.lifecycle.az_environment import ensure_az
+from lazur.lifecycle.guest_image.build import ensure_tiny_image
+from lazur.lifecycle.host_image import ensure_host_image
 from lazur.lifecycle.project import ROOT, cache_root
 
 _MACHINE_TESTS = ("tests/host", "tests/rack", "tests/clients")
@@ -25,6 +30,18 @@ def command(unit: bool, pytest_arguments: tuple[str, ...]) -> None:
     pytest = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache_root() / 'pytest'}"]
     if unit:
         pytest += [f"--ignore={folder}" for folder in _MACHINE_TESTS]
+    elif os.geteuid() == 0:
+        _download()
     environment = {**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(cache_root() / "hypothesis")}
     tests = subprocess.run([*pytest, *pytest_arguments], cwd=ROOT, env=environment, check=False).returncode
     sys.exit(tests or form)
+
+
+def _download() -> None:
+    """Fill the cache before the first rack stands: its networks may hide the addresses packages come from."""
+    for ensure in (ensure_host_image, ensure_tiny_image, ensure_az):
+        try:
+            ensure(cache_root(), lambda line: click.echo(f"lazur test: {line}", err=True))
+        except LazurError as error:
+            # The tests that need it will fail or say why they skip; the others still count.
+            click.echo(explain(error), err=True)
