@@ -19,6 +19,7 @@ class Things:
     """A keyed handler whose world is a dictionary."""
 
     kind = "thing"
+    precious = False
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock

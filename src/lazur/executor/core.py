@@ -139,12 +139,16 @@ class Executor:
         return fresh
 
     def _dropped(self, batch: Batch) -> Iterable[Desire]:
-        """Removals of what is held here and not in a full batch."""
+        """Removals of what is held here and not in a full batch; what is precious is only complained about."""
         if not batch.full:
             return []
         named = {(d.kind, d.key) for d in batch.desires}
-        held = [d for d in self._ledger.load() if (d.kind, d.key) not in named and not d.removed]
-        return [Desire(d.domain, d.kind, d.key, d.generation + 1, d.payload, removed=True) for d in held]
+        unnamed = [d for d in self._ledger.load() if (d.kind, d.key) not in named and not d.removed]
+        gone = [d for d in unnamed if d.kind not in self._keyed or not self._keyed[d.kind].precious]
+        for desire in unnamed:
+            if desire not in gone:
+                _log.error("desire_vanished", kind=desire.kind, key=desire.key)
+        return [Desire(d.domain, d.kind, d.key, d.generation + 1, d.payload, removed=True) for d in gone]
 
     async def _adopt(self, known: Sequence[Desire]) -> None:
         for handler in self._keyed.values():

@@ -31,6 +31,12 @@ class KeyedHandler(Protocol):
         """The kind of desire this handler takes."""
         ...
 
+    @property
+    def precious(self) -> bool:
+        """True: what no document names any more is left alone and merely forgotten, because taking it away cannot be
+        undone (a customer's disk). False: it is removed like anything that is not wanted."""
+        ...
+
     async def adopt(self, desires: Sequence[Desire]) -> None:
         """Called once before anything else, with every ledgered desire of this kind: find what an earlier process left,
         take down what no desire names. An exception is logged and does not keep the executor from starting."""

@@ -1,0 +1,1 @@
+"""Microsoft.Compute: machines, their disks, and where they run."""

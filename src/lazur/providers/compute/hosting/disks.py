@@ -1,0 +1,58 @@
+"""The handler of `disk` desires of a pool. Must never shrink a disk, nor destroy one whose removal was not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lazur.drivers.block.interface import BlockPool, CopyOf, Empty, FromImage, Origin
+from lazur.executor.handlers import Wake
+from lazur.kernel.errors import LazurError
+from lazur.model.desire import Desire, Report, State
+
+
+class DiskHandler:
+    """`KeyedHandler` of kind `disk`; the key is the disk's uid."""
+
+    kind = "disk"
+    precious = True
+
+    def __init__(self, pool: BlockPool) -> None:
+        self._pool = pool
+
+    async def adopt(self, desires: Sequence[Desire]) -> None:
+        """Nothing is taken down: a disk without a desire may be the only copy of somebody's data; fsck names it."""
+
+    async def apply(self, desire: Desire) -> Report:
+        name, size = _field(desire, "path", str), _field(desire, "sizeBytes", int)
+        info = await self._pool.create(name, size, _origin(desire))
+        if info.virtual_size < size:
+            info = await self._pool.grow(name, size)
+        observed = {"virtualSizeBytes": info.virtual_size, "allocatedBytes": info.allocated}
+        return Report(self.kind, desire.key, desire.generation, State.READY, None, observed)
+
+    async def remove(self, desire: Desire) -> Report:
+        await self._pool.delete(_field(desire, "path", str))
+        return Report(self.kind, desire.key, desire.generation, State.GONE)
+
+    async def watch(self, wake: Wake) -> None:
+        """Disks do not change by themselves."""
+
+
+def _field(desire: Desire, name: str, kind: type) -> Any:
+    value = desire.payload.get(name)
+    if not isinstance(value, kind):
+        raise LazurError("InvalidDesire", f"The desire of disk '{desire.key}' has no usable '{name}'.", target=desire.key)
+    return value
+
+
+def _origin(desire: Desire) -> Origin:
+    source: Mapping[str, Any] = _field(desire, "source", dict)
+    match source:
+        case {"kind": "empty"}:
+            return Empty()
+        case {"kind": "image", "file": str(file)}:
+            return FromImage(file)
+        case {"kind": "copy", "path": str(path)}:
+            return CopyOf(path)
+    raise LazurError("InvalidDesire", f"The desire of disk '{desire.key}' has no usable 'source'.", target=desire.key)
