@@ -21,7 +21,7 @@ from lazur.providers.resources.template.faults import (
 from lazur.providers.resources.template.frame import Frame, Phase
 from lazur.providers.resources.template.functions import lookup
 from lazur.providers.resources.template.functions.registry import Function
-from lazur.providers.resources.template.parser import Access, Call, Literal, Node, is_expression, parse, plain
+from lazur.providers.resources.template.parser import Call, Literal, Node, is_expression, parse, plain
 from lazur.providers.resources.template.scope import Lookup, Scope
 from lazur.providers.resources.template.values import Budget, find, get, is_int, kind
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lazur.providers.resources.template.faults import ExpressionFault
 from lazur.providers.resources.template.frame import Frame, Phase
 from lazur.providers.resources.template.functions.registry import array, fault, function, text, whole
 from lazur.providers.resources.template.names import absolute, resource_id, type_and_names

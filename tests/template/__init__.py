@@ -1,0 +1,1 @@
+"""The template language: reader, expressions, functions, expansion, all without any cloud."""
