@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import struct
@@ -33,7 +34,9 @@ PLACES = {"a": "h1", "b": "h2", "c": "h3", "p": "h1", "twin": "h1", "peer": "h2"
 OPEN = d.rule("http", 100, protocol="Tcp", ports=["80", "22"], source=["*"])
 
 
-def network(*extra: Desire, web: Sequence[dict[str, Any]] = (OPEN,), guard: bool = True, down: Sequence[str] = ()) -> list[Desire]:
+def network(
+    *extra: Desire, web: Sequence[dict[str, Any]] = (OPEN,), guard: bool = True, down: Sequence[str] = ()
+) -> list[Desire]:
     """The network of these tests; `web`: rules of the group on subnet S1, which `guard` says is there."""
     cards = dict(CARDS) | {x.key: x for x in extra if x.kind == "nic"}
     fronts = [d.public("f1", VIP), d.internal("f2", "10.0.0.100", V1, S1)]
@@ -77,7 +80,7 @@ class Overlay:
 
     def close(self) -> None:
         self._executor.kill()
-        self._executor.wait()
+        self._executor.communicate()
 
 
 @pytest.fixture(scope="module", params=["geneve", "vxlan"])
@@ -118,6 +121,11 @@ def answers(lab: Lab, node: str, address: str, port: int, times: int = 12) -> se
     return {lab.ask(node, address, port) for _ in range(times)}
 
 
+def shut(lab: Lab, node: str, address: str, port: int) -> bool:
+    """Whether new connections get no answer. A switch may use a decision it has cached for another moment."""
+    return bool(eventually(lambda: answers(lab, node, address, port, 3) == {None}))
+
+
 def test_equal_prefixes_do_not_see_each_other(lab: Lab) -> None:
     assert eventually(lambda: lab.ask("peer", "10.0.0.4", 80)) == "twin 10.0.0.6"
     assert eventually(lambda: lab.ask("b", "10.0.0.4", 80)) == "a 10.0.0.5"
@@ -143,13 +151,15 @@ def test_nat_rules_lead_to_one_card_each(lab: Lab) -> None:
 def test_security_group_opens_and_closes(overlay: Overlay) -> None:
     lab = overlay.lab
     overlay.want(network(web=()))
-    assert lab.ask("out", VIP, 80) is None
+    assert shut(lab, "out", VIP, 80)
     assert lab.ask("b", "10.0.0.4", 80) == "a 10.0.0.5", "inside the VNet the default rules allow"
-    overlay.want(network(web=[d.rule("no", 100, access="Deny", source=["10.0.1.0/24"], ports=["80"], protocol="Tcp"), OPEN]))
+    denial = d.rule("no", 101, access="Deny", source=["10.0.1.0/24"], ports=["80"], protocol="Tcp")
+    overlay.want(network(web=[OPEN, denial]))
     assert eventually(lambda: lab.ask("out", VIP, 80)) in (f"a {CLIENT}", f"b {CLIENT}")
-    # The second rule has the priority of the first here; the denial must win only for its own source.
-    overlay.want(network(web=[d.rule("no", 99 + 1, access="Deny", source=["10.0.1.0/24"], ports=["80"], protocol="Tcp")]))
-    assert lab.ask("c", "10.0.0.4", 80) is None
+    assert lab.ask("c", "10.0.0.4", 80) == "a 10.0.1.4", "the smaller number wins"
+    overlay.want(network(web=[{**denial, "priority": 100}, {**OPEN, "priority": 101}]))
+    assert shut(lab, "c", "10.0.0.4", 80)
+    assert lab.ask("out", VIP, 80) in (f"a {CLIENT}", f"b {CLIENT}")
     assert lab.ask("c", "10.0.0.4", 8443) == "a 10.0.1.4"
 
 
@@ -157,7 +167,7 @@ def test_outbound_rules_hold_and_replies_pass(overlay: Overlay) -> None:
     lab = overlay.lab
     deny = d.rule("none", 200, direction="Outbound", access="Deny", destination=["Internet"])
     overlay.want(network(web=[OPEN, deny]))
-    assert lab.ask("a", CLIENT, 80) is None
+    assert shut(lab, "a", CLIENT, 80)
     assert eventually(lambda: lab.ask("out", VIP, 80)) in (f"a {CLIENT}", f"b {CLIENT}")
 
 
@@ -166,14 +176,14 @@ def test_both_levels_must_allow(overlay: Overlay) -> None:
     card = d.nic("a", V1, S1, "10.0.0.4", nsg="own")
     overlay.want(network(card, d.nsg("own", d.rule("only-ssh", 100, protocol="Tcp", ports=["22"]))))
     assert eventually(lambda: lab.ask("out", VIP, 2201)) == f"a {CLIENT}"
-    assert answers(lab, "out", VIP, 80) == {f"b {CLIENT}", None}
+    assert eventually(lambda: answers(lab, "out", VIP, 80) == {f"b {CLIENT}", None})
 
 
 def test_standard_addresses_are_closed_without_a_group(overlay: Overlay) -> None:
     lab = overlay.lab
     overlay.want(network(guard=False))
-    assert lab.ask("out", VIP, 80) is None
-    assert lab.ask("out", OWN, 80) is None
+    assert shut(lab, "out", VIP, 80)
+    assert shut(lab, "out", OWN, 80)
     assert lab.ask("b", "10.0.0.4", 80) == "a 10.0.0.5"
     assert eventually(lambda: lab.ask("p", CLIENT, 80)) == f"out {OWN}", "replies come in"
 
@@ -199,8 +209,12 @@ def test_outbound_translation(lab: Lab) -> None:
 def test_guests_do_not_reach_the_transit_network(lab: Lab) -> None:
     edge = within(lab.namespace("edge"), lambda: socket.create_server(("10.239.4.1", 9999)))
     with edge:
-        assert lab.ask("out", "10.239.4.1", 9999) is None or True
+        edge.settimeout(3)
         assert lab.ask("p", "10.239.4.1", 9999) is None
+        with within(lab.namespace("out"), lambda: socket.create_connection(("10.239.4.1", 9999), timeout=3)):
+            connection, peer = edge.accept()
+            connection.close()
+        assert peer[0] == CLIENT, "the same door is open to others"
 
 
 def test_own_public_address(overlay: Overlay) -> None:
@@ -208,7 +222,7 @@ def test_own_public_address(overlay: Overlay) -> None:
     opened = d.nic("p", V1, S2, "10.0.1.5", public=OWN, nsg="web")
     overlay.want(network(opened))
     assert eventually(lambda: lab.ask("out", OWN, 80)) == f"p {CLIENT}"
-    assert lab.ask("out", OWN, 8443) is None
+    assert shut(lab, "out", OWN, 8443)
 
 
 def test_members_out_of_rotation(overlay: Overlay) -> None:
@@ -220,12 +234,12 @@ def test_members_out_of_rotation(overlay: Overlay) -> None:
         name = stream.readline().split()[0]
         other = {"a": "b", "b": "a"}[name]
         overlay.want(network(down=[f"probe/{name}"]))
-        assert answers(lab, "out", VIP, 80) == {f"{other} {CLIENT}"}
+        assert eventually(lambda: answers(lab, "out", VIP, 80) == {f"{other} {CLIENT}"})
         stream.write("still there?\n")
         stream.flush()
         assert stream.readline().split()[0] == name, "an established connection stays"
         overlay.want(network(down=["probe/a", "probe/b"]))
-        assert answers(lab, "out", VIP, 80, 3) == {None}
+        assert shut(lab, "out", VIP, 80)
         stream.write("still there?\n")
         stream.flush()
         assert stream.readline().split()[0] == name, "an established connection stays"
@@ -288,6 +302,23 @@ def test_internal_names(lab: Lab) -> None:
     assert answer is not None and answer.endswith(socket.inet_aton("10.0.0.5"))
 
 
+def test_every_form_of_rule_is_understood(overlay: Overlay) -> None:
+    """A match that a host cannot parse is only a line in its log, and a rule that does not hold."""
+    ports, prefixes = ["80", "443", "1000-2000"], ["10.1.0.0/16", "VirtualNetwork", "Internet", "AzureLoadBalancer", "1.2.3.4"]
+    forms = [
+        {"protocol": protocol, "source": source, "destination": prefixes, "ports": port, "source_ports": port}
+        for protocol in ("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
+        for source in (["*"], prefixes, ["Internet"])
+        for port in (["*"], ["22"], ports)
+    ]
+    directions = ("Inbound", "Outbound")
+    rules = [d.rule(f"r{n}", 100 + n, **form, direction=directions[n % 2]) for n, form in enumerate(forms)]  # type: ignore[arg-type]
+    forwarder = d.nic("nva", V1, S1, "10.0.0.9", ipForwarding=True)
+    overlay.want(network(forwarder, web=rules))
+    for host in overlay.lab.hosts:
+        assert "error parsing" not in (overlay.lab.work / host / "controller.out").read_text()
+
+
 def test_a_spoiled_row_is_repaired_and_removal_leaves_nothing(overlay: Overlay) -> None:
     lab = overlay.lab
     overlay.want(network())
@@ -296,6 +327,12 @@ def test_a_spoiled_row_is_repaired_and_removal_leaves_nothing(overlay: Overlay) 
     overlay.want(network())
     assert "10.0.0.4" in lab.nb("lsp-get-addresses", "nic-a")
     assert VIP in lab.nb("lr-nat-list", f"lr-{V1}")
+    lab.nb("ls-add", "somebody-elses")
+    gone = overlay.want([dataclasses.replace(x, removed=True, generation=2) for x in network()])
+    assert {r["state"] for r in gone} == {"Gone"}
+    assert lab.nb("--bare", "--columns=name", "list", "Logical_Switch").split() == ["somebody-elses"]
+    for table in ("Logical_Router", "Load_Balancer", "Port_Group", "Address_Set", "DHCP_Options", "DNS", "ACL", "NAT"):
+        assert lab.nb("--bare", "--columns=_uuid", "list", table) == ""
 
 
 def discover(mac: str) -> dict[Any, Any]:

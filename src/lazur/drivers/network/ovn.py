@@ -335,7 +335,18 @@ def _compose(txn: Any, north: Any, ops: list[Op], existing: Mapping[Ref, Any]) -
                 _change(handles[op.row], column, TABLES[op.row.table].columns[column], changed, handles)
     for op in ops:
         if isinstance(op, Delete):
-            handles[op.row].delete()
+            _delete(handles[op.row], op.row.table)
+
+
+def _delete(row: Any, table: str) -> None:
+    if TABLES[table].root:
+        row.delete()
+        return
+    # The database collects such a row once nobody refers to it, but only after it has checked that rows deleted outright
+    # are not referred to: so this one lets go first.
+    for column, kind in TABLES[table].columns.items():
+        if kind is Kind.REF:
+            setattr(row, column, [])
 
 
 def _change(row: Any, column: str, kind: Kind, value: Value | None, handles: Mapping[Ref, Any]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lazur.drivers.network.rows import Rows
 from lazur.kernel.errors import LazurError
 from lazur.providers.network.compiler.draft import Draft
-from lazur.providers.network.compiler.lb import arp_proxies, compile_lb, exposed_nics, vnet_of
+from lazur.providers.network.compiler.lb import arp_proxies, compile_lb, compile_parked, exposed_nics, vnet_of
 from lazur.providers.network.compiler.nat import compile_nat
 from lazur.providers.network.compiler.nic import compile_names, compile_nic
 from lazur.providers.network.compiler.nsg import compile_security
@@ -45,7 +45,9 @@ def compile_network(state: NetworkState, chassis: Sequence[str] = ()) -> Compile
         by_vnet[nic.primary.vnet].append(nic)
     proxies = arp_proxies(lbs)
     for uid, vnet in state.vnets.items():
-        leaving = compile_nat(draft, uid, by_vnet[uid], [lb for lb in lbs.values() if vnet_of(lb) == uid])
+        balancers = [lb for lb in lbs.values() if vnet_of(lb) == uid]
+        leaving = compile_nat(draft, uid, by_vnet[uid], balancers)
+        compile_parked(draft, uid, balancers)
         compile_vnet(draft, vnet, chassis, leaving, proxies)
         subnets = {subnet.uid: subnet for subnet in vnet.subnets}
         for nic in by_vnet[uid]:

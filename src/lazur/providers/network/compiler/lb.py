@@ -3,12 +3,12 @@
 One row per frontend, protocol and way of hashing. A public frontend is put on the VNet's router, for clients outside, and
 on each of its switches, for clients inside and for members that call their own frontend; an internal one only on the
 switches, with the subnet's router answering ARP for it. The client's address is kept. Members that their probe found down
-get no new connections; when all are down, new connections are dropped.
+keep their connections and get no new ones; when all are down, new connections are dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lazur.drivers.network.rows import Ref
@@ -17,6 +17,8 @@ from lazur.providers.network.compiler.draft import Draft, router, switch
 from lazur.providers.network.compiler.state import BalancingRule, Frontend, LoadBalancer, Target, Vnet
 
 _BY_SOURCE = frozenset({"ip_src", "ip_dst"})
+# From the documentation range: no packet has it.
+_NOWHERE = "192.0.2.1"
 
 
 @dataclass
@@ -76,6 +78,32 @@ def arp_proxies(lbs: Mapping[str, LoadBalancer]) -> dict[str, set[str]]:
             if not frontend.public and frontend.subnet:
                 out.setdefault(frontend.subnet, set()).add(str(frontend.address))
     return out
+
+
+def compile_parked(draft: Draft, vnet: str, lbs: Iterable[LoadBalancer]) -> None:
+    """A frontend nobody can reach, on the VNet's router, for members that are down.
+
+    OVN translates the answers of exactly the members it finds listed. Without this row the connections that a member
+    already has through a public frontend would end the moment its probe fails, which they do not on Azure.
+    """
+    parked: dict[str, set[str]] = {}
+    for lb in lbs:
+        for rule in lb.rules:
+            if rule.protocol == "tcp" and lb.frontends[rule.frontend].public:
+                down = {t.address for pool in rule.pools for t in lb.pools[pool]} - {t.address for t in _up(lb, rule)}
+                for address in down:
+                    parked.setdefault(f"{_NOWHERE}:{rule.backend_port}", set()).add(f"{address}:{rule.backend_port}")
+    if parked:
+        key = f"lb-parked-{vnet}"
+        row = draft.put(
+            "Load_Balancer",
+            key,
+            name=key,
+            protocol="tcp",
+            vips={vip: ",".join(sorted(backends)) for vip, backends in parked.items()},
+            options={"neighbor_responder": "none"},
+        )
+        draft.link(router(vnet), "load_balancer", row)
 
 
 def _listeners(lb: LoadBalancer) -> list[_Listener]:

@@ -23,7 +23,7 @@ def compile_nic(draft: Draft, subnet: Subnet, nic: Nic) -> None:
         addresses=frozenset({addresses}),
         # A forwarder may send from any address, but only from its own MAC.
         port_security=frozenset({nic.mac if nic.ip_forwarding else addresses}),
-        options={"hostname": nic.dns_name} if nic.dns_name else None,
+        options={"hostname": f'"{nic.dns_name}"'} if nic.dns_name else None,
         dhcpv4_options=dhcp_options(subnet.uid, prefix) if prefix else None,
     )
     draft.link(switch(subnet.uid), "ports", port)

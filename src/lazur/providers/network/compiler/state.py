@@ -194,6 +194,7 @@ KINDS = frozenset({"vnet", "nsg", "nic", "lb"})
 
 _T = TypeVar("_T")
 _UID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_DNS_NAME = re.compile(r"[0-9A-Za-z_.-]{1,253}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -263,7 +264,7 @@ def _vnet(p: Mapping[str, Any]) -> Vnet:
         gateway=Gateway(IPv4Address(gateway["address"]), int(gateway["prefixLength"]), IPv4Address(gateway["nextHop"])),
         mtu=int(p["mtu"]),
         dns_servers=tuple(str(IPv4Address(x)) for x in p.get("dnsServers") or ()),
-        domain_name=str(p["domainName"]),
+        domain_name=_dns_name(p["domainName"]) or "",
         subnets=tuple(sorted((_subnet(s) for s in p["subnets"]), key=lambda s: s.uid)),
     )
 
@@ -309,9 +310,15 @@ def _nic(p: Mapping[str, Any]) -> Nic:
         port=_uid(p["port"]),
         nsg=_maybe_uid(p.get("nsg")),
         ip_forwarding=bool(p.get("ipForwarding", False)),
-        dns_name=p.get("dnsName") or None,
+        dns_name=_dns_name(p.get("dnsName")),
         configurations=configurations,
     )
+
+
+def _dns_name(value: Any) -> str | None:
+    if value and not _DNS_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a host name")
+    return value or None
 
 
 def _configuration(p: Mapping[str, Any]) -> IpConfiguration:

@@ -187,7 +187,8 @@ def _outside(draft: Draft, vnet: Vnet, chassis: Sequence[str], leaving: frozense
 
 def _border(draft: Draft, vnet: Vnet, leaving: frozenset[IPv4Address]) -> None:
     """Keep guests off the transit network itself, and those without a public address off everything behind it."""
-    out = f'inport != "{external_port(vnet.uid)}" && outport == "{external_port(vnet.uid)}"'
+    inside = ", ".join(f'"lrp-{uid}"' for uid in sorted([f"gs-{vnet.uid}", *(s.uid for s in vnet.subnets)]))
+    out = f'inport == {{{inside}}} && outport == "{external_port(vnet.uid)}"'
     transit = IPv4Network(f"{vnet.gateway.address}/{vnet.gateway.prefix_length}", strict=False)
     allowed = group("as", "out", vnet.uid)
     draft.put("Address_Set", allowed, name=allowed, addresses=frozenset(map(str, leaving)))

@@ -1,0 +1,51 @@
+"""Runs the checks on the real driver inside the host image, whose Python has `ovs`.
+
+Writes a JSON line per event: `{"check", "failure"}` for a finished check, `{"please"}` for what its caller has to do, to
+which it expects a line in answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import traceback
+
+from lazur.drivers.network.ovn import OvnNetwork, OvnSettings
+from lazur.kernel.clock import SystemClock
+from tests.drivers.network_conformance import CHECKS
+
+
+class _Bench:
+    def __init__(self, northbound: str, southbound: str) -> None:
+        self.driver = OvnNetwork(OvnSettings(northbound, southbound, answer=2.0), SystemClock())
+
+    async def spoil(self) -> None:
+        self._please("spoil")
+
+    async def cut(self) -> None:
+        self._please("cut")
+
+    async def mend(self) -> None:
+        self._please("mend")
+
+    def _please(self, what: str) -> None:
+        print(json.dumps({"please": what}), flush=True)
+        sys.stdin.readline()
+
+
+async def _main(northbound: str, southbound: str) -> None:
+    bench = _Bench(northbound, southbound)
+    for check in CHECKS:
+        failure = None
+        try:
+            await bench.driver.apply({})
+            await check(bench)
+        except Exception:
+            failure = traceback.format_exc()
+        print(json.dumps({"check": check.__name__, "failure": failure}), flush=True)
+    await bench.driver.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))
