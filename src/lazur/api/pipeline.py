@@ -177,6 +177,9 @@ class Pipeline:
         """The documents behind all references, and a fault for each reference that leads nowhere."""
         related: dict[str, Record] = {}
         faults: list[LazurError] = []
+        group = self.store.get(id.scope.key) if id.group and id.namespace else None
+        if group is not None:
+            related[group.key] = group
         for pointer in decoded.pointers:
             target = self.registry.canonical(pointer.target)
             if pointer.ref.soft:
@@ -255,7 +258,7 @@ class Pipeline:
             records=[record, *(self._implicit(caller, c.id, c.body, c.allocated, api_version) for c in decision.children)],
             operations=[operation] if operation else (),
             rewire={id.key: (references, claims)},
-            requires=[*related, *([id.scope.key] if id.group and id.namespace else [])],
+            requires=list(related),
         )
         try:
             await self.store.commit(change)
@@ -286,7 +289,7 @@ class Pipeline:
             state = SUCCEEDED if done else declared.creating
             return Record(
                 id, uid, 1, 1, body, state, etag_of(id.key + uid, 1), api_version, now, now,
-                caller.document(), secrets, dict(decision.intent or {}), allocated,
+                caller.document(), caller.document(), secrets, dict(decision.intent or {}), allocated,
             )  # fmt: skip
         allocated = dict(decision.allocated) if decision.allocated is not None else dict(old.allocated)
         intent = dict(decision.intent) if decision.intent is not None else dict(old.intent)
@@ -295,8 +298,9 @@ class Pipeline:
             return old
         generation = old.generation + 1
         return old.with_(
-            body=body, secrets={**secrets, **old.secrets}, allocated=allocated, intent=intent, generation=generation,
+            body=body, secrets={**old.secrets, **secrets}, allocated=allocated, intent=intent, generation=generation,
             version=old.version + 1, state=SUCCEEDED if done else "Updating", changed=now, api_version=api_version,
+            changed_by=caller.document(),
             etag=etag_of(id.key + old.uid, generation),
         )  # fmt: skip
 
@@ -360,7 +364,7 @@ class Pipeline:
         if old.deleting:
             running = [o for o in self.store.open_operations(old.key) if o.verb == "DELETE"]
             return Accepted(old, False, running[0] if running else None)
-        users = [r for r in self.store.referrers(old.key) if r.blocking and r.source != old.key]
+        users = [r for r in self.store.referrers(old.key) if r.blocking and not _within(r.source, old.key)]
         if users:
             raise in_use(old.id, users)
         record = old.with_(
@@ -405,6 +409,41 @@ class Pipeline:
         changed = changed.with_(generation=record.generation + 1, state="Updating")
         return changed, self._operation(caller, changed, action.name)
 
+    # -- for controllers that submit requests as a recorded caller ---------------------------------------------------
+
+    async def submit(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> Record:
+        """`FrontDoor.submit`."""
+        accepted = await self.put(caller, id, body, api_version)
+        assert accepted.record is not None
+        return accepted.record
+
+    def show(self, caller: Caller, id: ArmId) -> dict[str, Any]:
+        """`FrontDoor.show`."""
+        record = self.existing(caller, id)
+        embedded = self.registry.embedded(id)
+        if embedded is None:
+            return self.presenter.show(record)
+        child = self.presenter.child(record, embedded[1], id.name)
+        if child is None:
+            code, message = not_found(id)
+            raise LazurError(code, message, status=404)
+        return child
+
+    async def ask(self, caller: Caller, id: ArmId, action: str, body: Any) -> Any:
+        """`FrontDoor.ask`."""
+        return (await self.act(caller, id, action, body)).body
+
+    def check(self, caller: Caller, id: ArmId, body: Any) -> list[LazurError]:
+        """Faults of a body that need no other resource to be seen: right to write, form, the type's own rules."""
+        id = self.registry.canonical(id)
+        action = f"{id.type}/write"
+        if not self.may(caller, action, id):
+            return [denial(caller, action, id)]
+        embedded = self.registry.embedded(id)
+        if embedded is not None:
+            return []
+        return decode(self.registry.type_of(id), id, body, self.stamp)[1]
+
     def existing(self, caller: Caller, id: ArmId) -> Record:
         """The stored document of `id` for reading; 403 before 404."""
         self.authorise(caller, f"{self.registry.canonical(id).type}/read", id)
@@ -435,6 +474,10 @@ def in_use(id: ArmId, users: Sequence[Reference], target: str | None = None) -> 
     kind = id.types[-1] if id.types else "resource"
     code = f"InUse{kind[0].upper()}{kind[1:].rstrip('s')}CannotBeDeleted"
     return LazurError(code, message, target=target or str(id), details=details, status=400)
+
+
+def _within(key: str, root: str) -> bool:
+    return key == root or key.startswith(root + "/")
 
 
 def _dangling(id: ArmId, pointer: Pointer) -> LazurError:

@@ -6,7 +6,7 @@ through the front door as their recorded caller).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,20 +23,16 @@ from lazur.store.interface import Store
 class FrontDoor(Protocol):
     """The request pipeline, for controllers that submit requests as a recorded caller."""
 
-    async def put(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> tuple[Record, bool]:
-        """Create or update; returns the stored document and whether it was created. Raises `LazurError`."""
+    async def submit(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> Record:
+        """Create or update; returns the committed document. Raises `LazurError`."""
         ...
 
-    async def check(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> None:
-        """Everything `put` would refuse without knowing other resources of the same request; writes nothing."""
-        ...
-
-    def show(self, caller: Caller, id: ArmId, expand: str = "") -> dict[str, Any]:
+    def show(self, caller: Caller, id: ArmId) -> dict[str, Any]:
         """The resource as a GET would show it. Raises `ResourceNotFound`."""
         ...
 
-    async def act(self, caller: Caller, id: ArmId, action: str, body: Any) -> Any:
-        """A reading action such as `listKeys`."""
+    async def ask(self, caller: Caller, id: ArmId, action: str, body: Any) -> Any:
+        """The answer of a reading action such as `listKeys`."""
         ...
 
 
@@ -50,6 +46,9 @@ class Context:
     clock: Clock
     ids: Ids
     front: FrontDoor
+    seal: Callable[[bytes, str], str]
+    """Plain bytes and their context -> sealed text."""
+    unseal: Callable[[str, str], bytes]
 
     def get(self, id: ArmId | str) -> Record | None:
         """The stored document that holds `id` (a child's parent)."""

@@ -225,12 +225,12 @@ class Loop:
     def _after(self, record: Record, plan: Plan) -> Record:
         status = record.status if plan.status is None else plan.status
         allocated = record.allocated if plan.allocated is None else plan.allocated
-        state, observed = record.state, record.observed
+        state, observed, error = record.state, record.observed, record.error
         if isinstance(plan.outcome, Ready):
-            state, observed = SUCCEEDED, record.generation
+            state, observed, error = SUCCEEDED, record.generation, None
         elif isinstance(plan.outcome, Failed):
-            state, observed = FAILED, record.generation
-        return record.with_(status=status, allocated=allocated, state=state, observed=observed)
+            state, observed, error = FAILED, record.generation, plan.outcome.error.body()
+        return record.with_(status=status, allocated=allocated, state=state, observed=observed, error=error)
 
     def _finished(self, record: Record, plan: Plan) -> list[Operation]:
         if isinstance(plan.outcome, Waiting):

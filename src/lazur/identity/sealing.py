@@ -42,6 +42,7 @@ class StampKey:
             raise LazurError("StampKeyDamaged", "A stamp key has 32 bytes.", status=500)
         self._cipher = AESGCM(key)
         self._nonce_key = hashlib.sha256(b"lazur nonce\x00" + key).digest()
+        self._root = hashlib.sha256(b"lazur derived\x00" + key).digest()
         self._ids = ids
 
     @classmethod
@@ -68,6 +69,10 @@ class StampKey:
         nonce = hmac.digest(self._nonce_key, material, "sha256")[:_NONCE]
         sealed = nonce + self._cipher.encrypt(nonce, plain, context.encode())
         return f"{VERSION}.{base64.urlsafe_b64encode(sealed).decode()}"
+
+    def derive(self, purpose: str) -> bytes:
+        """A 256-bit key for one other purpose, always the same for the same stamp."""
+        return hmac.digest(self._root, purpose.encode(), "sha256")
 
     def unseal(self, sealed: str, context: str) -> bytes:
         """What was sealed for `context`; raises `SealBroken` for anything else."""

@@ -91,9 +91,7 @@ class Unavailable(LazurError):
     """A part of the cloud cannot be reached just now; nothing is known to have changed."""
 
     def __init__(self, message: str, *, target: str | None = None, internal: str = "") -> None:
-        super().__init__(
-            "ServiceUnavailable", message, target=target, status=503, retryable=True, internal=internal
-        )
+        super().__init__("ServiceUnavailable", message, target=target, status=503, retryable=True, internal=internal)
 
 
 def all_at_once(faults: Sequence[LazurError], message: str = "The request is invalid: see details.") -> LazurError:

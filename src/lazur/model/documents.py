@@ -22,6 +22,7 @@ class Record:
     `intent`    what actions asked for (power state, restart count, …)              written by: api
     `allocated` what the cloud chose and must keep (addresses, ids, placement)      written by: api at creation, control
     `status`    what was seen                                                       written by: control
+    `error`     ARM error of the last failure, while the resource is Failed         written by: control
     `generation` grows when body, secrets, intent or `deleting` change; `observed` is the last one fully reached.
     `version`   grows with every write; the basis of compare-and-swap.
     """
@@ -37,11 +38,13 @@ class Record:
     created: datetime
     changed: datetime
     created_by: Mapping[str, Any] = field(default_factory=dict)
+    changed_by: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     intent: Mapping[str, Any] = field(default_factory=dict)
     allocated: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
     observed: int = 0
+    error: Mapping[str, Any] | None = None
     deleting: bool = False
 
     @property

@@ -108,6 +108,8 @@ class Registry:
 
     def canonical(self, id: ArmId) -> ArmId:
         """`id` with namespace and type names in Azure's spelling."""
+        if id.namespace is None:
+            return id
         found = self.find(id.type)
         child = None if found else self.embedded(id)
         if found is not None:

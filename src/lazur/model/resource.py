@@ -100,7 +100,7 @@ class Resource(Generic[S]):
     embedded: ClassVar[tuple[Embedded, ...]] = ()
     envelope: ClassVar[frozenset[str]] = frozenset({"sku", "zones", "identity", "plan", "kind"})
     """Top-level properties accepted beside location, tags and properties."""
-    reads_body: ClassVar[Callable[[bytes], Any]] = staticmethod(json.loads)
+    reads_body: ClassVar[staticmethod[[bytes], Any]] = staticmethod(json.loads)
     """How a request body is read; deployments need a more tolerant reader than JSON."""
     name_pattern: ClassVar[str] = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
     rules: ClassVar[tuple[Callable[[Any], typing.Iterable[Any]], ...]] = ()

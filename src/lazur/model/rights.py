@@ -82,10 +82,9 @@ def allows(assignments: Sequence[Assignment], caller: Caller, action: str, scope
     who = {caller.object_id, *caller.groups}
     lowered = action.lower()
     for held in assignments:
-        if held.principal in who and ArmId.parse(held.scope).contains(scope):
-            if _matches(held.role.actions, lowered) and not _matches(held.role.not_actions, lowered):
-                return True
-        elif held.principal in who and held.scope == "/" and _matches(held.role.actions, lowered):
+        if held.principal not in who or not ArmId.parse(held.scope).contains(scope):
+            continue
+        if _matches(held.role.actions, lowered) and not _matches(held.role.not_actions, lowered):
             return True
     return False
 

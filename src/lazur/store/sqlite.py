@@ -237,7 +237,9 @@ def _check(db: sqlite3.Connection, change: Change) -> None:
         if row is None or row[0]:
             raise Conflict("A referenced resource is being deleted.", target=key)
     for key in change.unreferenced:
-        row = db.execute(f"{_REFERRERS} AND blocking = 1 LIMIT 1", (key, key + "/", key + "0")).fetchone()
+        below = (key, key + "/", key + "0")
+        sql = f"{_REFERRERS} AND blocking = 1 AND NOT (source = ? OR (source > ? AND source < ?)) LIMIT 1"
+        row = db.execute(sql, (*below, *below)).fetchone()
         if row is not None:
             raise Conflict(f"The resource came into use by '{row[0]}'.", target=key)
 

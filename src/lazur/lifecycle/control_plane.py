@@ -1,0 +1,307 @@
+"""The control plane put together: store, identity, front door and control loop of one stamp.
+
+The same composition serves a rack and a simulation; only settings and what stands behind the executors differ. Must never
+hold behaviour: it connects parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+import lazur.providers
+from lazur.api.app import ArmApp, render
+from lazur.api.desires import Desires
+from lazur.api.pipeline import Pipeline
+from lazur.api.routes import Response as ArmResponse
+from lazur.api.routes import Routes
+from lazur.control.context import Context
+from lazur.control.loop import Loop
+from lazur.identity import app as identity_app
+from lazur.identity.directory import LiveDirectory, Secrets
+from lazur.identity.endpoints import Endpoints
+from lazur.identity.keys import KeyRing
+from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
+from lazur.identity.provider import OpenIdProvider
+from lazur.identity.sealing import StampKey
+from lazur.identity.tokens import Verifier, bearer, challenge
+from lazur.kernel.clock import Clock
+from lazur.kernel.errors import Conflict, LazurError
+from lazur.kernel.ids import Ids
+from lazur.model.armid import ArmId
+from lazur.model.documents import Change, Document
+from lazur.model.registry import Registry
+from lazur.model.rights import BUILT_IN, OWNER, Assignment, Caller
+from lazur.model.stamp import Stamp
+from lazur.store.interface import Store
+
+_ARTIFACTS = "/artifacts/"
+_LINK_LIFE = timedelta(hours=2)
+_SYSTEM = Caller("", "00000000-0000-0000-0000-00000000feed", "the stamp itself", "System")
+SYSTEM_GROUP = "system"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host of the site as the fabric resource it becomes."""
+
+    name: str
+    cores: int
+    memory_mib: int
+    fault_domain: int = 0
+    rack: str = "r1"
+    driver: str = "qemu"
+
+    def body(self, region: str) -> dict[str, Any]:
+        """The PUT that adds this host."""
+        properties = {"cores": self.cores, "memoryMiB": self.memory_mib, "faultDomain": self.fault_domain,
+                      "rack": self.rack, "driver": self.driver}  # fmt: skip
+        return {"location": region, "properties": properties}
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Subscriptions and who owns them, made once for the life of the stamp."""
+
+    subscription: str
+    operator_subscription: str
+
+
+class StoredDocument:
+    """`DirectoryStore` over one platform document."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    async def load(self) -> dict[str, Any]:
+        return dict(self._store.document(self._name).content or {})
+
+    async def save(self, document: dict[str, Any]) -> None:
+        version = self._store.document(self._name).version + 1
+        await self._store.commit(Change(documents=[Document(self._name, version, document)]))
+
+
+class ControlPlane:
+    """API, identity and controllers of one stamp. `run` serves the loop; `app` answers HTTP."""
+
+    def __init__(self, store: Store, stamp: Stamp, endpoints: Endpoints, stamp_key: StampKey, clock: Clock, ids: Ids,
+                 artifacts: Path | None) -> None:  # fmt: skip
+        self.store = store
+        self.stamp = stamp
+        self.endpoints = endpoints
+        self.registry = Registry.discover(lazur.providers)
+        self.clock = clock
+        self.ids = ids
+        self._key = stamp_key
+        self._artifacts = artifacts
+        self._link_key = stamp_key.derive("artifact links")
+        self._assignments: tuple[Assignment, ...] = (Assignment(_SYSTEM.object_id, OWNER, "/"),)
+        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, lambda: self._assignments, self.sign)
+        context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
+                          stamp_key.unseal)  # fmt: skip
+        self.loop = Loop(context)
+        self.secrets: Secrets
+        self.app: Front
+
+    @classmethod
+    async def open(
+        cls, store: Store, stamp: Stamp, endpoints: Endpoints, stamp_key: StampKey, clock: Clock, ids: Ids,
+        *, machines: Sequence[Machine] = (), artifacts: Path | None = None,
+    ) -> ControlPlane:  # fmt: skip
+        """A control plane over `store`, with everything made that a new stamp needs and the site's hosts added."""
+        zone = f"{stamp.region}.{stamp.domain}"
+        directory, secrets = await LiveDirectory.open(StoredDocument(store, "directory"), ids, zone, stamp_key)
+        keys = await KeyRing.open(StoredDocument(store, "signing-keys"), stamp_key, clock)
+        accounts = await _accounts(store, ids, secrets)
+        stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
+        plane = cls(store, stamp, endpoints, stamp_key, clock, ids, artifacts)
+        plane.secrets = secrets
+        plane._assignments = (*plane._assignments, *_assignments(store))
+        provider = OpenIdProvider(endpoints, directory, keys, stamp_key, clock, ids)
+        verifier = Verifier(endpoints, keys, directory, clock)
+        plane.app = plane._front(provider, verifier, keys)
+        await plane._add_machines(accounts, machines)
+        return plane
+
+    async def run(self) -> None:
+        """Serve the control loop and key rotation until cancelled."""
+        await asyncio.gather(self.loop.run(), self.app.keys.keep_fresh())
+
+    def desires(self, domain: str) -> Desires:
+        """The desires of one domain, for its executor."""
+        return Desires(domain, self.store, self.clock, self._key.unseal, self._artifacts)
+
+    # -- the front ----------------------------------------------------------------------------------------------------
+
+    def _front(self, provider: OpenIdProvider, verifier: Verifier, keys: KeyRing) -> Front:
+        accepted = self.endpoints.accepted_by_arm
+
+        def authenticate(header: str | None) -> Caller:
+            found = verifier.verify(bearer(header), accepted, tenant=self.stamp.tenant)
+            kind = "User" if found.kind == "user" else "ServicePrincipal"
+            return Caller(found.tenant_id, found.object_id, found.upn or found.app_id, kind, found.app_id, found.groups)
+
+        arm = ArmApp(
+            Routes(self.pipeline, self.subscriptions), authenticate, self._anonymous, self.ids,
+            challenge(self.endpoints, self.stamp.tenant),
+        )  # fmt: skip
+        return Front(arm, Router(routes=identity_app.routes(provider)), self.endpoints, keys)
+
+    def subscriptions(self, caller: Caller) -> list[dict[str, Any]]:
+        """The subscriptions `caller` may read, as ARM lists them."""
+        known: list[dict[str, Any]] = self.store.document("subscriptions").content or []
+        action = "Microsoft.Resources/subscriptions/read"
+        return [
+            {
+                "id": f"/subscriptions/{s['id']}",
+                "subscriptionId": s["id"],
+                "displayName": s["name"],
+                "state": "Enabled",
+                "tenantId": self.stamp.tenant,
+                "managedByTenants": [],
+                "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "Internal_2014-09-01",
+                                         "spendingLimit": "Off"},
+                "authorizationSource": "RoleBased",
+            }
+            for s in known
+            if self.pipeline.may(caller, action, ArmId(s["id"]))
+        ]  # fmt: skip
+
+    async def _anonymous(self, http: Request) -> Response | None:
+        """What needs no token: where the cloud's endpoints are, image aliases, artifacts by signed link."""
+        path = "/" + "/".join(p for p in http.url.path.split("/") if p)
+        if http.method != "GET":
+            return None
+        if path.lower() == "/metadata/endpoints":
+            version = http.query_params.get("api-version", "2015-01-01")
+            return JSONResponse(endpoints_body(self.endpoints, version))
+        if path.lower() == ALIASES_PATH:
+            rows = [
+                ImageAlias(i.alias, i.os_type, i.publisher, i.offer, i.sku, "latest", i.architecture)
+                for i in self.stamp.images
+                if i.alias
+            ]
+            return JSONResponse(alias_document(rows))
+        if path.startswith(_ARTIFACTS):
+            try:
+                return await self._artifact(path.removeprefix(_ARTIFACTS), http)
+            except LazurError as error:
+                return render(ArmResponse(error.status, {"error": error.body()}))
+        return None
+
+    # -- artifacts ----------------------------------------------------------------------------------------------------
+
+    def sign(self, name: str) -> str:
+        """A URL for artifact `name` that works for two hours without a token."""
+        now = self.clock.now()
+        begin, end = int(now.timestamp()), int((now + _LINK_LIFE).timestamp())
+        query = f"st={begin}&se={end}&sig={self._signature(name, begin, end)}"
+        return self.stamp.url(f"{_ARTIFACTS}{quote(name)}?{query}")
+
+    def _signature(self, name: str, begin: int, end: int) -> str:
+        return hmac.new(self._link_key, f"{name}\n{begin}\n{end}".encode(), hashlib.sha256).hexdigest()
+
+    async def _artifact(self, name: str, http: Request) -> Response:
+        """The file behind a signed link; waits a little for the host to deliver one as new as the link."""
+        given = {k: http.query_params.get(k, "") for k in ("st", "se", "sig")}
+        if not (given["st"].isdigit() and given["se"].isdigit()):
+            raise LazurError("AuthenticationFailed", "The link lacks its signature.", status=403)
+        begin, end = int(given["st"]), int(given["se"])
+        good = hmac.compare_digest(given["sig"], self._signature(name, begin, end))
+        if not good or end < self.clock.now().timestamp():
+            raise LazurError("AuthenticationFailed", "The link's signature is wrong or has expired.", status=403)
+        owner, _, file = name.partition("/")
+        path = (self._artifacts or Path("/nonexistent")) / owner / file
+        for _ in range(40):
+            if path.exists() and path.stat().st_mtime >= begin:
+                break
+            await self.clock.sleep(0.25)
+        if not path.exists():
+            raise LazurError("BlobNotFound", "The host has not delivered this yet; try again.", status=404)
+        kind = "image/png" if file.endswith(".png") else "text/plain; charset=utf-8"
+        return Response(await asyncio.to_thread(path.read_bytes), media_type=kind)
+
+    # -- what a new stamp needs -----------------------------------------------------------------------------------------
+
+    async def _add_machines(self, accounts: Accounts, machines: Sequence[Machine]) -> None:
+        group = ArmId(accounts.operator_subscription, f"{SYSTEM_GROUP}.{self.stamp.region}")
+        version = "2026-11-01"
+        if machines:
+            await self.pipeline.put(_SYSTEM, group, {"location": self.stamp.region}, version)
+        for machine in machines:
+            id = group.resource("Microsoft.Fabric.Admin/hosts", machine.name)
+            await self.pipeline.put(_SYSTEM, id, machine.body(self.stamp.region), version)
+
+
+class Front:
+    """All names of the stamp on one port: sign-in by host name or path, everything else ARM."""
+
+    def __init__(self, arm: ArmApp, identity: Router, endpoints: Endpoints, keys: KeyRing) -> None:
+        self._arm = arm
+        self._identity = identity
+        self._hosts = {_host(endpoints.login), _host(endpoints.adfs)} - {_host(endpoints.management)}
+        self._single = not self._hosts
+        self.keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        host = Request(scope).headers.get("host", "").partition(":")[0].lower()
+        path: str = scope["path"]
+        signs_in = host in self._hosts or (self._single and _is_sign_in(path))
+        await (self._identity if signs_in else self._arm)(scope, receive, send)
+
+
+def _is_sign_in(path: str) -> bool:
+    first, _, rest = path.lstrip("/").partition("/")
+    return first == "adfs" or rest.startswith(("oauth2/", "v2.0/.well-known/", ".well-known/", "discovery/", "userrealm/"))
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].partition(":")[0].lower()
+
+
+async def _accounts(store: Store, ids: Ids, secrets: Secrets) -> Accounts:
+    """The two subscriptions every stamp begins with; the operator's is seen by the administrator only."""
+    known = store.document("subscriptions")
+    if known.version == 0:
+        tenant, operator = ids.uuid(), ids.uuid()
+        rows = [{"id": tenant, "name": "Default Subscription"}, {"id": operator, "name": "Default Provider Subscription"}]
+        owners = [
+            {"principal": p, "role": OWNER.id, "scope": f"/subscriptions/{s}"}
+            for p, s in (
+                (secrets.client_object_id, tenant), (secrets.admin_object_id, tenant), (secrets.admin_object_id, operator),
+            )
+        ]  # fmt: skip
+        documents = [Document("subscriptions", 1, rows), Document("role-assignments", 1, owners)]
+        try:
+            await store.commit(Change(documents=documents))
+        except Conflict:
+            return await _accounts(store, ids, secrets)
+        known = store.document("subscriptions")
+    return Accounts(known.content[0]["id"], known.content[1]["id"])
+
+
+def _assignments(store: Store) -> list[Assignment]:
+    rows = store.document("role-assignments").content or []
+    return [Assignment(r["principal"], BUILT_IN[r["role"]], r["scope"]) for r in rows]
+
+
+def credentials(plane: ControlPlane) -> str:
+    """What the operator needs to sign in, as JSON; to be kept in a file only root can read."""
+    accounts = {"subscription_id": plane.stamp.subscription, "region": plane.stamp.region}
+    return json.dumps({**asdict(plane.secrets), **accounts, "endpoints": asdict(plane.endpoints)}, indent=1)

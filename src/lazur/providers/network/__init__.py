@@ -1,0 +1,1 @@
+"""Microsoft.Network: virtual networks, their security, addresses and load balancers."""

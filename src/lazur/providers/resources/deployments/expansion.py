@@ -1,0 +1,76 @@
+"""From a deployment's documents to a concrete template. Pure, so the same documents always give the same resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from lazur.kernel.errors import LazurError
+from lazur.kernel.ids import Ids
+from lazur.model.armid import ArmId
+from lazur.model.documents import Record
+from lazur.model.stamp import Stamp
+from lazur.providers.resources.template import Context, DeploymentScope, Expansion, expand, parse_template
+
+
+def expansion_of(
+    id: ArmId,
+    properties: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    group: Record,
+    stamp: Stamp,
+    ids: Ids,
+    now: datetime,
+) -> Expansion:
+    """The concrete template; raises `InvalidTemplate` and the like for everything wrong with it."""
+    if properties.get("templateLink") or properties.get("parametersLink"):
+        message = "Linked templates and parameter files are not offered yet; send the template itself."
+        raise LazurError("NotSupported", message, target="properties.templateLink")
+    if properties.get("mode") == "Complete":
+        message = "Mode 'Complete' is not offered yet; use 'Incremental'."
+        raise LazurError("NotSupported", message, target="properties.mode")
+    if properties.get("template") is None:
+        message = "The request content is missing the required property 'properties.template'."
+        raise LazurError("InvalidRequestContent", message, target="properties.template")
+    context = Context(
+        deployment_name=id.name,
+        scope=DeploymentScope("resourceGroup", _subscription(stamp, id), _group(group)),
+        utcnow=now,
+        ids=ids,
+        tenant={"tenantId": stamp.tenant, "id": f"/tenants/{stamp.tenant}"},
+        environment=_environment(stamp),
+    )
+    return expand(parse_template(properties["template"]), parameters, context)
+
+
+def _subscription(stamp: Stamp, id: ArmId) -> dict[str, Any]:
+    return {
+        "id": f"/subscriptions/{id.subscription}",
+        "subscriptionId": id.subscription,
+        "tenantId": stamp.tenant,
+        "displayName": "Lazur",
+    }
+
+
+def _group(group: Record) -> dict[str, Any]:
+    return {
+        "id": str(group.id),
+        "name": group.id.name,
+        "type": "Microsoft.Resources/resourceGroups",
+        "location": group.body.get("location"),
+        "tags": group.body.get("tags", {}),
+        "managedBy": None,
+        "properties": {"provisioningState": "Succeeded"},
+    }
+
+
+def _environment(stamp: Stamp) -> dict[str, Any]:
+    zone = f"{stamp.region}.{stamp.domain}"
+    return {
+        "name": "Lazur",
+        "resourceManager": f"{stamp.management}/",
+        "authentication": {"loginEndpoint": f"{stamp.login}/", "audiences": [f"{stamp.management}/"], "tenant": "common",
+                           "identityProvider": "AAD"},
+        "suffixes": {"storage": f"core.{zone}", "keyvaultDns": f".vault.{zone}"},
+    }  # fmt: skip

@@ -1,0 +1,77 @@
+"""Declaration of template deployments at resource-group scope."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from lazur.kernel.clock import rfc3339
+from lazur.model.documents import Record
+from lazur.model.fields import Caseless, Model, WriteOnly
+from lazur.model.resource import Action, Answers, Rendering, Resource, View
+from lazur.providers.resources.template import read_body
+
+
+class DeploymentSpec(Model):
+    """What to deploy. Parameter values may be secrets, so all of them are kept sealed."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset(
+        {"provisioningState", "correlationId", "timestamp", "duration", "outputs", "providers", "dependencies",
+         "outputResources", "validatedResources", "error", "templateHash"}
+    )  # fmt: skip
+    mode: Annotated[Literal["Incremental", "Complete"], Caseless()] = "Incremental"
+    template: dict[str, Any] | None = None
+    template_link: dict[str, Any] | None = None
+    parameters: Annotated[dict[str, Any] | None, WriteOnly] = None
+    parameters_link: dict[str, Any] | None = None
+
+
+def operations(record: Record) -> list[dict[str, Any]]:
+    """What became of each resource of the template, newest last, as `operations` lists it."""
+    found: list[dict[str, Any]] = record.status.get("operations", [])
+    return [{"id": f"{record.id}/operations/{o['operationId']}", **o} for o in found]
+
+
+class Deployment(Resource[DeploymentSpec]):
+    """A template being made true: resources in dependency order, as the caller who asked for it."""
+
+    type = "Microsoft.Resources/deployments"
+    api_versions = ("2025-04-01", "2024-11-01", "2022-09-01", "2021-04-01", "2020-10-01", "2019-10-01")
+    tracked = False
+    answers = Answers(create=201, update=200, delete=202)
+    envelope = frozenset({"tags"})
+    creating = "Accepted"
+    name_pattern = r"^[\w().-]{1,64}$"
+    reads_body = staticmethod(read_body)
+    actions = (Action("validate", "Say whether a template would be accepted, without deploying it.", detached=True),)
+    views = (View("operations", "What became of each resource of the template.", operations),)
+    example: ClassVar = {
+        "properties": {
+            "mode": "Incremental",
+            "template": {
+                "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+                "contentVersion": "1.0.0.0",
+                "resources": [],
+            },
+        }
+    }
+
+    @classmethod
+    def render(cls, shown: Rendering) -> dict[str, Any]:
+        """The outcome; the template itself is not repeated."""
+        record, properties = shown.record, shown.properties
+        properties.pop("template", None)
+        seen = record.status
+        properties |= {
+            "parameters": seen.get("parameters", {}),
+            "correlationId": record.uid,
+            "timestamp": seen.get("ended") or rfc3339(record.changed),
+            "duration": seen.get("duration", "PT0S"),
+            "providers": seen.get("providers", []),
+            "dependencies": seen.get("dependencies", []),
+            "outputResources": seen.get("outputResources", []),
+        }
+        if "outputs" in seen:
+            properties["outputs"] = seen["outputs"]
+        if record.error is not None:
+            properties["error"] = record.error
+        return properties
