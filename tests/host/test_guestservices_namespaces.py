@@ -217,7 +217,8 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     assert not list(Path("/run/netns").glob(f"{rig.mark}*"))
 
 
-def test_two_networks_with_equal_addresses_over_bridges(rig: Rig) -> None:
+def bridged(rig: Rig) -> dict[str, Guest]:
+    """A guest with the same address in each of two networks, which are bridges; the process is ready to be started."""
     guests = {}
     for uid, vnet in (("v1", "red"), ("v2", "blue")):
         bridge = f"br-{vnet}"
@@ -226,8 +227,37 @@ def test_two_networks_with_equal_addresses_over_bridges(rig: Rig) -> None:
         master = ("ip", "-n", rig.host, "link", "set")
         guests[vnet] = rig.guest(vnet, lambda outer, m=master, b=bridge: tool(*m, outer, "master", b))  # type: ignore[misc]
         ledger_write(rig.root / "ledger", "vm", uid, vm(uid, vnet, "10.0.0.4"))
-    tool("ip", "netns", "add", f"{rig.prefix}{short('stale')}")
     rig.argv = ["-m", "tests.guestservices.bridged_host", str(rig.root), rig.prefix]
+    return guests
+
+
+def test_kill_9_at_any_moment_of_coming_and_going(rig: Rig) -> None:
+    guests = bridged(rig)
+    wanted = {f"{rig.prefix}{short(vnet)}" for vnet in guests}
+    for moment in range(12):
+        # Blue goes in every second round, so that both making and taking away are cut short.
+        path = rig.root / "ledger" / "vm" / "v2.json"
+        if moment % 2:
+            path.unlink(missing_ok=True)
+        else:
+            ledger_write(rig.root / "ledger", "vm", "v2", vm("v2", "blue", "10.0.0.4"))
+        rig.start()
+        time.sleep(0.3 + 0.07 * moment)
+        rig.kill()
+    ledger_write(rig.root / "ledger", "vm", "v2", vm("v2", "blue", "10.0.0.4"))
+    rig.start()
+    eventually("both guests served", lambda: all(g.get("168.63.129.16", "/?comp=versions")[0] == 200 for g in guests.values()))
+    assert rig.attached() == wanted
+    for uid in ("v1", "v2"):
+        (rig.root / "ledger" / "vm" / f"{uid}.json").unlink()
+    eventually("nothing left", lambda: not rig.attached())
+    links = tool("ip", "-n", rig.host, "-brief", "link")
+    assert rig.prefix not in links, links
+
+
+def test_two_networks_with_equal_addresses_over_bridges(rig: Rig) -> None:
+    guests = bridged(rig)
+    tool("ip", "netns", "add", f"{rig.prefix}{short('stale')}")
     rig.start()
     red, blue = guests["red"], guests["blue"]
     eventually("both guests served", lambda: all(g.get("168.63.129.16", "/?comp=versions")[0] == 200 for g in guests.values()))
