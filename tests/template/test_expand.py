@@ -459,7 +459,10 @@ def test_users_own_functions() -> None:
                     "members": {
                         "uniqueName": {
                             "parameters": [{"name": "prefix", "type": "string"}],
-                            "output": {"type": "string", "value": "[concat(toLower(parameters('prefix')), uniqueString('test'))]"},
+                            "output": {
+                                "type": "string",
+                                "value": "[concat(toLower(parameters('prefix')), uniqueString('test'))]",
+                            },
                         },
                         "bad": {"parameters": [], "output": {"type": "string", "value": "[variables('x')]"}},
                         "again": {"parameters": [], "output": {"type": "string", "value": "[contoso.again()]"}},
@@ -591,7 +594,12 @@ def test_circular_variables() -> None:
 
 
 def test_live_functions_are_refused_where_they_cannot_be_known() -> None:
-    for part in ({"name": "[reference('x').y]"}, {"condition": "[listKeys('x', '1').y]"}, {"dependsOn": ["[reference('x').y]"]}):
+    parts: list[dict[str, Any]] = [
+        {"name": "[reference('x').y]"},
+        {"condition": "[listKeys('x', '1').y]"},
+        {"dependsOn": ["[reference('x').y]"]},
+    ]
+    for part in parts:
         error = refused(template([{**resource("a"), **part}]))
         assert "is not expected at this location" in error.message
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (one case is one line)
 """Every function against results Azure is known to give.
 
 Sources: the examples of Azure's documentation of template functions; for `uniqueString` the published results of

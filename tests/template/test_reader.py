@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -149,16 +150,12 @@ def test_json_reads_the_same_by_both_ways(value: dict[str, Any]) -> None:
 def test_no_text_breaks_the_reader(text: str) -> None:
     for raw in (text.encode(errors="surrogatepass"), f"{{{text}}}".encode(errors="surrogatepass")):
         Locator(raw)("x")
-        try:
+        with suppress(LazurError):
             assert isinstance(read_body(raw), dict)
-        except LazurError:
-            pass
 
 
 @given(st.binary(max_size=60))
 @settings(deadline=None)
 def test_no_bytes_break_the_reader(raw: bytes) -> None:
-    try:
+    with suppress(LazurError):
         read_body(raw)
-    except LazurError:
-        pass

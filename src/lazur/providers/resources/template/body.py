@@ -112,9 +112,11 @@ def outputs(template: Template, scope: Scope, lookup: Lookup) -> dict[str, dict[
             base.budget.weigh(value)
             wrong = next(problems(value, declared.definition, template, secret=declared.type in SECURE), None)
             if wrong and not (value is None and get(declared.definition, "nullable") is True):
-                raise ExpressionFault(f"The value of the output is not valid. {wrong}")
-        except ExpressionFault as e:
-            faults.append(LazurError("InvalidTemplate", e.message, target=name))
+                raise ExpressionFault(f"The template output '{name}' is not valid: {wrong}")
+        except LazurError as e:
+            if e.retryable:
+                raise
+            faults.append(LazurError(e.code, e.message, target=name, details=e.details, info=e.info))
             continue
         shown: dict[str, Any] = {"type": SHOWN[declared.type]}
         if declared.type not in SECURE:

@@ -78,7 +78,9 @@ def evaluate_object(value: Mapping[str, Any], frame: Frame, path: str) -> dict[s
                 out[name] = elements
         else:
             name = evaluate_text(key, frame) if is_expression(key) else key
-            out[name if isinstance(name, str) else key] = evaluate_value(item, frame, where)
+            if not isinstance(name, str):
+                raise ExpressionFault(f"The name of a property must be a string, not '{kind(name)}'", path=where)
+            out[name] = evaluate_value(item, frame, where)
     return out
 
 
@@ -101,6 +103,8 @@ def evaluate_copy(loop: Mapping[str, Any], frame: Frame, path: str) -> tuple[str
 
 def loop_count(raw: Any, frame: Frame, path: str) -> int:
     """How often a loop turns; checked before anything is made."""
+    if frame.phase is Phase.RUNTIME:
+        frame = replace(frame, phase=Phase.COMPILE)
     count = evaluate_value(raw, frame, path)
     if not is_int(count):
         raise ExpressionFault(f"The copy count must be an integer, not '{kind(count)}'", path=path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from lazur.kernel.errors import LazurError
@@ -74,15 +75,16 @@ class _Maker:
         self.nodes: list[Node] = []
         self.skipped: list[Node] = []
         self.groups: list[tuple[str, list[Node]]] = []
+        self.total = 0
+        """Resources counted so far, before any is made."""
 
     def run(self) -> tuple[list[Node], tuple[Node, ...], Index]:
         items = [item for declared in self.template.resources for item in _flat(declared, ())]
         counted = [(item, self.turns(item)) for item in items]
-        total = sum(len(turns) for _, turns in counted)
-        if total > MAX_RESOURCES:
+        if self.total > MAX_RESOURCES:
             self.faults.append(
                 invalid(
-                    f"The number of template resources limit exceeded. Limit: '{MAX_RESOURCES}' and actual: '{total}'. "
+                    f"The number of template resources limit exceeded. Limit: '{MAX_RESOURCES}' and actual: '{self.total}'. "
                     + _USAGE,
                     "resources",
                     self.template.locate,
@@ -112,8 +114,8 @@ class _Maker:
         )
 
     def turns(self, item: _Item) -> list[tuple[Frame, Copy | None]]:
-        """A frame for every copy of a resource, those of the parents it stands in included."""
-        frames: list[tuple[Frame, Copy | None]] = [(self.frame, None)]
+        """A frame for every copy of a resource, those of the parents it stands in included; none past the limit."""
+        loops: list[tuple[str, int, int]] = []
         for declared in (*item.parents, item.declared):
             loop = get(declared.body, "copy")
             if not isinstance(loop, dict):
@@ -121,14 +123,18 @@ class _Maker:
             path = f"{declared.path}.copy"
             try:
                 count = loop_count(get(loop, "count"), self.frame, f"{path}.count")
-                size = self.batch_size(loop, path)
+                loops.append((str(get(loop, "name")), count, self.batch_size(loop, path)))
             except ExpressionFault as e:
                 self.fault(item, e)
                 return []
-            name = str(get(loop, "name"))
+        self.total += prod(count for _, count, _ in loops)
+        frames: list[tuple[Frame, Copy | None]] = [(self.frame, None)]
+        if self.total > MAX_RESOURCES:
+            return frames
+        for name, count, size in loops:
             frames = [
                 (frame.within(name, i), Copy(name, i, count, size > 0, i // size if size else 0))
-                for frame, _ in frames[: MAX_RESOURCES + 1]
+                for frame, _ in frames
                 for i in range(count)
             ]
         return frames

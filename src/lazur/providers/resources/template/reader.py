@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from lazur.kernel.errors import LazurError
@@ -28,6 +29,8 @@ _QUOTED = {
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {'"': '"', "'": "'", "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+_NOTED = 100_000
+"""Places remembered for error messages at most, so that an error costs no more memory than the request."""
 _VALUE, _KEY, _COLON, _COMMA, _END = range(5)
 
 
@@ -65,14 +68,10 @@ class Locator:
 
     def __call__(self, path: str) -> tuple[int, int]:
         if self._ends is None:
-            scanner = _Scanner("")
-            try:
+            self._ends = {}
+            with suppress(LazurError):
                 self._text = _decode(self._raw)
-                scanner = _Scanner(self._text)
-                scanner.run()
-            except LazurError:
-                pass
-            self._ends = scanner.ends
+                _Scanner(self._text, self._ends).run()
         where = f"{self._base}.{path}" if self._base and path else self._base or path
         end = self._ends.get(where.lower())
         return (0, 0) if end is None else _line_and_column(self._text, end)
@@ -136,14 +135,16 @@ def _encodable(item: str, text: str) -> None:
 
 
 class _Scanner:
-    """One pass over the text with an explicit stack; keeps where each value begins."""
+    """One pass over the text with an explicit stack; notes in `ends`, when given, where each value's first token ends."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, ends: dict[str, int] | None = None) -> None:
         self.text = text
         self.at = 0
-        self.ends: dict[str, int] = {}
+        self._ends = ends
         self._root: list[Any] = []
-        self._stack: list[tuple[Any, str]] = [(self._root, "")]
+        self._stack: list[Any] = [self._root]
+        self._labels: list[str] = [""]
+        """Beside the stack: how each container is reached from the one around it, as a piece of a path."""
         self._key: str | None = None
 
     def run(self) -> Any:
@@ -170,8 +171,8 @@ class _Scanner:
                 state = self._read_value()
 
     def _fail(self, what: str, at: int | None = None) -> NoReturn:
-        path = self._stack[-1][1]
-        where = f". Path '{path}'" if path else ""
+        path = "".join(self._labels).lstrip(".")
+        where = f". Path '{path[:500]}'" if path else ""
         raise _malformed(what + where, self.text, self.at if at is None else at)
 
     def _skip(self) -> None:
@@ -207,7 +208,7 @@ class _Scanner:
         char = self.text[self.at]
         if char == ",":
             self.at += 1
-            return _KEY if isinstance(self._stack[-1][0], dict) else _VALUE
+            return _KEY if isinstance(self._stack[-1], dict) else _VALUE
         if char not in "]}":
             self._fail(f"Expected ',' or a closing bracket, found {char!a}")
         return self._close(char)
@@ -235,15 +236,16 @@ class _Scanner:
             self._fail(f"The content is nested deeper than {MAX_DEPTH} levels")
         self.at += 1
         value: Any = {} if char == "{" else []
-        path = self._put(value)
-        self._stack.append((value, path))
+        self._labels.append(self._put(value))
+        self._stack.append(value)
         return _KEY if char == "{" else _VALUE
 
     def _close(self, char: str) -> int:
-        container = self._stack[-1][0]
+        container = self._stack[-1]
         if len(self._stack) == 1 or isinstance(container, dict) != (char == "}") or self._key is not None:
             self._fail(f"Unexpected {char!a}")
         self._stack.pop()
+        self._labels.pop()
         self.at += 1
         return self._after()
 
@@ -251,18 +253,20 @@ class _Scanner:
         return _END if len(self._stack) == 1 else _COMMA
 
     def _put(self, value: Any) -> str:
-        container, path = self._stack[-1]
+        """Add a value to the container it stands in; the piece of a path that leads to it."""
+        container = self._stack[-1]
+        label = ""
         if isinstance(container, dict):
-            key = self._key or ""
+            label = f".{self._key}"
+            container[self._key or ""] = value
             self._key = None
-            container[key] = value
-            path = f"{path}.{key}" if path else key
         else:
             if container is not self._root:
-                path = f"{path}[{len(container)}]"
+                label = f"[{len(container)}]"
             container.append(value)
-        self.ends[path.lower()] = self.at
-        return path
+        if self._ends is not None and len(self._ends) < _NOTED:
+            self._ends["".join((*self._labels, label)).lstrip(".").lower()] = self.at
+        return label
 
     def _number(self, match: re.Match[str]) -> int | float:
         if match.group(1) or match.group(2):

@@ -150,7 +150,8 @@ class _Checker:
 
     def run(self) -> Template:
         self.members()
-        symbolic = str(get(self.raw, "languageVersion", "1.0")).startswith("2.")
+        version = str(get(self.raw, "languageVersion", "1.0")).lower()
+        symbolic = version.startswith("2.") or version in ("1.9-experimental", "1.10-experimental")
         definitions = self.section("definitions")
         parameters = self.parameters(definitions)
         variables = self.variables()

@@ -18,7 +18,7 @@ _LONGEST = 2**31 - 1
 
 def units(value: str) -> str:
     """`value` with one character per UTF-16 unit, so that Python's positions are .NET's."""
-    if value.isascii() or max(value) < "\U00010000":
+    if value.isascii() or max(value, default="") < "\U00010000":
         return value
     raw = value.encode("utf-16-le", "surrogatepass")
     return "".join(chr(raw[i] | raw[i + 1] << 8) for i in range(0, len(raw), 2))

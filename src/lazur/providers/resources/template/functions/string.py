@@ -184,6 +184,7 @@ def split(frame: Frame, args: list[Any]) -> Any:
     delimiters = [mark for mark in (text("split", mark, 2) for mark in given) if mark]
     if not delimiters:
         return [value]
+    frame.budget.charge(len(value) * len(delimiters) // 32)
     return re.split("|".join(map(re.escape, delimiters)), value)
 
 
