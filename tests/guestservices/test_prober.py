@@ -67,7 +67,7 @@ class Bench:
         goal = self.prober.probes + count
         for _ in range(5000):
             await asyncio.sleep(0.002)
-            if self.prober.probes >= goal and not self.prober.running:
+            if self.prober.probes >= goal and self.prober.settled:
                 return
             if not self.prober.running:
                 self.clock.advance(0.25)
@@ -212,6 +212,23 @@ def test_targets_come_and_go_and_an_unattached_network_is_down(tmp_path: Path) -
             assert bench.found == {}
 
     asyncio.run(scenario())
+
+
+def test_states_are_written_once_they_can_be(tmp_path: Path) -> None:
+    async def check(bench: Bench, web: Web, server: asyncio.Server) -> None:
+        blocked = bench.file.with_name(".probes.json.new")
+        blocked.mkdir()
+        for _ in range(2000):
+            await asyncio.sleep(0.002)
+            bench.clock.advance(0.05)
+            if web.seen and not bench.prober.running:
+                break
+        assert bench.found == DOWN
+        blocked.rmdir()
+        await bench.rounds(1)
+        assert bench.found == UP
+
+    on_web(tmp_path, "/", check)
 
 
 def test_thousands_of_targets_stay_within_the_bound(tmp_path: Path) -> None:

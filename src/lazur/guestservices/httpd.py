@@ -204,7 +204,7 @@ class _Connection:
             self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1").strip())
 
     def on_headers_complete(self) -> None:
-        # llhttp holds a message without an end for a connection without one; answer the expectation at once.
+        # curl holds a large body back until it is asked for it.
         if self._headers.get("expect", "").lower() == "100-continue":
             self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -73,12 +73,18 @@ class Prober:
         self._running: set[_Backend] = set()
         self._remembered = _remembered(read_json(file))
         self._written: Mapping[str, Any] | None = None
+        self._unwritten = False
         self.probes = 0
 
     @property
     def running(self) -> int:
         """Probes under way."""
         return len(self._running)
+
+    @property
+    def settled(self) -> bool:
+        """Whether no probe is under way and the file says what all of them found."""
+        return not self._running and not self._unwritten
 
     def want(self, balancers: Mapping[str, Sequence[ProbeTarget]]) -> None:
         """Probe these and no others. A target that stays keeps its state, also when its probe changed."""
@@ -129,6 +135,12 @@ class Prober:
         return min(TICK_SECONDS, max(0.0, self._queue[0][0] - self._clock.monotonic()))
 
     def _tick(self) -> None:
+        if self._unwritten:
+            # Once for all changes since the last look: a host that loses a thousand backends writes one file.
+            try:
+                self._publish()
+            except OSError as error:
+                _log.error("probe states could not be written; it is tried again", error=str(error))
         now = self._clock.monotonic()
         for backend in [b for b in self._running if b.deadline <= now]:
             if backend.attempt is not None:
@@ -161,7 +173,7 @@ class Prober:
         if up != backend.up:
             backend.up = up
             _log.info("backend changed", lb=backend.target.lb, target=backend.target.key, up=up)
-            self._publish()
+            self._unwritten = True
 
     def _publish(self) -> None:
         found: dict[str, dict[str, list[str]]] = {lb: {"down": [], "up": []} for lb in self._balancers}
@@ -170,6 +182,7 @@ class Prober:
         if found != self._written:
             write_json(self._file, found)
             self._written = found
+        self._unwritten = False
 
 
 async def probe(access: NetworkAccess, target: ProbeTarget, verdict: Verdict) -> None:
