@@ -41,7 +41,7 @@ class HostsFile:
                 self._write(after)
 
     def remove(self) -> None:
-        """Take the block away; the rest of the file stays byte for byte."""
+        """Take the block away; the other lines stay byte for byte, but for a newline the last one lacked."""
         if self._path.exists():
             self.keep({})
 

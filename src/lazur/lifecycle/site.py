@@ -84,7 +84,7 @@ class Networks(_Part):
     infrastructure: Segment = Segment(prefix=IPv4Network("10.239.1.0/24"))
     link: Segment = Segment(prefix=IPv4Network("10.239.2.0/30"))
     transit: Segment = Segment(prefix=IPv4Network("10.239.4.0/22"))
-    public: tuple[IPv4Network, ...] = Field(default=(IPv4Network("203.0.113.0/24"),), min_length=1)
+    public: tuple[IPv4Network, ...] = Field(default=(IPv4Network("198.51.100.0/24"),), min_length=1)
 
     def prefixes(self) -> Iterator[tuple[str, IPv4Network]]:
         """Every prefix with the name of its place in the site file."""

@@ -159,7 +159,7 @@ def _closure(packages: Path, program: str) -> list[Path]:
 
 def _assemble(packages: Path, root: Path) -> None:
     """Lay out the guest's root: merged /usr, busybox under every name, the programs, the modules, our scripts."""
-    for name in ("dev", "proc", "sys", "run", "tmp", "root", "home", "boot", "www/cgi-bin", "var/lib/tiny", "var/lib/waagent", "var/log", "var/lib/sudo",
+    for name in ("dev", "proc", "sys", "run", "tmp", "root", "home", "boot", "mnt", "opt", "usr/local/bin", "var/tmp", "www/cgi-bin", "var/lib/tiny", "var/lib/waagent", "var/log", "var/lib/sudo",
                  "etc/dropbear", "etc/sudoers.d", "etc/pam.d", "usr/lib64", "usr/lib/tiny/modules", "usr/lib/x86_64-linux-gnu", "usr/bin", "usr/sbin", "usr/libexec"):
         (root / name).mkdir(parents=True)
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -228,6 +228,7 @@ def _add_texts(root: Path) -> None:
     (root / "etc/sudoers").chmod(0o440)
     (root / "root").chmod(0o700)
     (root / "tmp").chmod(0o1777)
+    (root / "var/tmp").chmod(0o1777)
     shutil.copy(_GUEST / "inittab", root / "etc/inittab")
     shutil.copy(_GUEST / "cgi-health", root / "www/cgi-bin/health")
     (root / "www/cgi-bin/health").chmod(0o755)

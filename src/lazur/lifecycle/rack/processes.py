@@ -60,7 +60,8 @@ def members(group: str) -> set[int]:
         for listing in [folder / "cgroup.procs", *folder.rglob("cgroup.procs")]:
             with suppress(OSError):
                 found |= {int(pid) for pid in listing.read_text().split()}
-    return found
+    # A process about to vanish is listed as 0, which to kill(2) means the caller's own group.
+    return found - {0}
 
 
 def end_cgroup(group: str) -> None:

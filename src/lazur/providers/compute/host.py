@@ -45,10 +45,11 @@ def storage_handlers(pool: BlockPool) -> list[KeyedHandler]:
     return [DiskHandler(pool)]
 
 
-def real_host(state: Path, runtime: Path, clock: Clock) -> HostParts:
-    """The doors of this machine: QEMU, Open vSwitch, files below `state` (/var/lib/lazur) and `runtime` (/run/lazur)."""
+def real_host(state: Path, pool: Path, runtime: Path, clock: Clock) -> HostParts:
+    """The doors of this machine: QEMU, Open vSwitch, the host's own files below `state` and `runtime`, the disks and
+    images of `pool`."""
     qemu = QemuSettings(
-        run=runtime / "vm", state=state / "vm", images=state / "images", verdict=runtime / "accelerator"
+        run=runtime / "vm", state=state / "vm", images=pool / "images", verdict=runtime / "accelerator"
     )
     return HostParts(
         hypervisor=QemuHypervisor(qemu, clock),
@@ -56,13 +57,13 @@ def real_host(state: Path, runtime: Path, clock: Clock) -> HostParts:
         discs=FileDiscs(runtime / "cd"),
         records=FileRecords(state / "machines"),
         guests=FileGuests(runtime / "guest"),
-        disks=state / "disks",
+        disks=pool / "disks",
     )
 
 
-def real_pool(state: Path) -> BlockPool:
-    """The pool of qcow2 files below `state`."""
-    return Qcow2Pool(Qcow2Settings(disks=state / "disks", images=state / "images"))
+def real_pool(pool: Path) -> BlockPool:
+    """The pool of qcow2 files below `pool`, over its images."""
+    return Qcow2Pool(Qcow2Settings(disks=pool / "disks", images=pool / "images"))
 
 
 @dataclass

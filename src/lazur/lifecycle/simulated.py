@@ -1,0 +1,108 @@
+"""`lazur up --simulated`: the same control plane on simulated hosts, in one unprivileged process on any Linux.
+
+Executors and controllers meet only in committed documents, as on a rack. Must never be taken for the real thing: every
+machine's instance view and the banner say that it is simulated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import uvloop
+
+from lazur.drivers.network.simulated import SimulatedNetwork
+from lazur.executor.core import Executor
+from lazur.executor.handlers import Handler
+from lazur.executor.ledger import MemoryLedger
+from lazur.identity.endpoints import Endpoints
+from lazur.identity.files import write_atomic
+from lazur.identity.pki import Authority
+from lazur.identity.sealing import StampKey
+from lazur.kernel.clock import SystemClock
+from lazur.kernel.errors import LazurError
+from lazur.kernel.ids import SystemIds
+from lazur.kernel.log import configure
+from lazur.lifecycle.catalogue import built_in
+from lazur.lifecycle.control_plane import ControlPlane, Machine, credentials
+from lazur.lifecycle.rack.roles import capacity
+from lazur.lifecycle.serving import server
+from lazur.lifecycle.site import Site
+from lazur.model.stamp import Stamp
+from lazur.providers.compute.host import SimulatedHost, SimulatedStorage, host_handlers, storage_handlers
+from lazur.providers.network.host import NetworkHandler
+from lazur.store.sqlite import SqliteStore
+
+PORT = 8443
+
+
+def simulated_state() -> Path:
+    """Where a simulated stamp keeps its documents: `$LAZUR_STATE`, else below the user's own state folder."""
+    named = os.environ.get("LAZUR_STATE")
+    return Path(named) if named else Path.home() / ".local" / "state" / "lazur-simulated"
+
+
+def run_simulated(site: Site, port: int = PORT) -> None:
+    """Serve until interrupted."""
+    configure("warning")
+    uvloop.run(_serve(site, port))
+
+
+async def _serve(site: Site, port: int) -> None:
+    clock, ids, state = SystemClock(), SystemIds(), simulated_state()
+    state.mkdir(parents=True, exist_ok=True)
+    pki = state / "pki"
+    authority = Authority.open(pki, clock=clock)
+    authority.issue(pki, "api", dns=["localhost"], ips=["127.0.0.1", "::1"])
+    bundle = authority.bundle(pki)
+    endpoints = Endpoints.for_localhost(port, site.region, site.domain)
+    public = tuple(str(p) for p in site.networks.public)
+    transit = site.networks.transit.prefix
+    stamp = Stamp(
+        site.region, site.domain, "", "", endpoints.management, endpoints.login, public, str(transit),
+        str(transit.network_address + 1), images=(built_in("tiny.qcow2"),), simulated=True, overcommit_cpu=1.0,
+    )  # fmt: skip
+    promised = [capacity(site, h) for h in site.hosts]
+    machines = [Machine(h.name, h.vcpus, h.allocatable_mib, h.fault_domain, h.rack, "simulated") for h in promised]
+    store = SqliteStore(state / "control.db")
+    key = StampKey.open(state / "stamp.key", ids)
+    plane = await ControlPlane.open(store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts")
+    write_atomic(state / "credentials.json", credentials(plane).encode(), 0o600)
+    front = server(plane.app, "localhost", port, pki, "api")
+    _banner(site, endpoints, bundle, state)
+    try:
+        await asyncio.gather(front.serve(), plane.run(), *_executors(plane, site))
+    except OSError as error:
+        raise LazurError("PortInUse", f"Port {port} of localhost cannot be used: {error.strerror}.") from error
+    finally:
+        store.close()
+
+
+def _executors(plane: ControlPlane, site: Site) -> list[asyncio.Task[None]]:
+    clock = plane.clock
+    network = SimulatedNetwork(h.name for h in site.hosts)
+    wanted: list[tuple[str, Sequence[Handler]]] = [
+        ("network/main", [NetworkHandler(network)]),
+        ("storage/main", storage_handlers(SimulatedStorage().pool())),
+    ]
+    tasks = [
+        asyncio.create_task(Executor(domain, plane.desires(domain), MemoryLedger(), handlers, clock).run())
+        for domain, handlers in wanted
+    ]
+    for host in site.hosts:
+        source = plane.desires(f"host/{host.name}")
+        handlers = host_handlers(SimulatedHost().parts(clock), clock, source.artifact)
+        tasks.append(asyncio.create_task(Executor(f"host/{host.name}", source, MemoryLedger(), handlers, clock).run()))
+    return tasks
+
+
+def _banner(site: Site, endpoints: Endpoints, bundle: Path, state: Path) -> None:
+    click.echo(f"SIMULATED cloud '{site.name}' with {len(site.hosts)} hosts: real API, no machines, no packets.")
+    click.echo(f"  ARM      {endpoints.management}")
+    click.echo(f"  sign-in  {endpoints.adfs}")
+    click.echo(f"  CA       {bundle}")
+    click.echo(f"  secrets  {state / 'credentials.json'}")
+    click.echo('Next, in another shell: eval "$(./lazur env --simulated)"; az group list. Stop with Ctrl-C.')
