@@ -56,6 +56,10 @@ class Stamp:
     """Guest memory placed per byte of a host; above 1 only where the profile says so."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    def internal_zone(self, vnet: str) -> str:
+        """The DNS zone of the virtual network with that uid, as its guests see it."""
+        return f"{vnet[:8]}{vnet[9:13]}.internal.{self.domain}"
+
     def url(self, path: str) -> str:
         """An absolute URL on the ARM endpoint."""
         return f"{self.management}{path}"

@@ -86,6 +86,7 @@ def _card(context: Context, entry: dict[str, Any], index: int) -> dict[str, Any]
         "addresses": [nic.allocated["addresses"][c["name"]] for c in nic.properties["ipConfigurations"]],
         "prefixLength": network.prefixlen,
         "gateway": str(network.network_address + 1),
+        "domainName": context.stamp.internal_zone(vnet.uid),
     }
 
 

@@ -121,10 +121,11 @@ def _listeners(lb: LoadBalancer) -> list[_Listener]:
             rule.name, rule.frontend_port, backends
         )
     for nat in lb.nat_rules:
-        if nat.target:
-            listener(nat.frontend, nat.protocol, False).add(
-                nat.name, nat.frontend_port, f"{nat.target.address}:{nat.backend_port}"
-            )
+        # Unlike a balancing rule, a NAT rule for all protocols has ports: those of TCP and UDP.
+        for protocol in ("tcp", "udp") if nat.protocol == "all" else (nat.protocol,):
+            if nat.target:
+                backend = f"{nat.target.address}:{nat.backend_port}"
+                listener(nat.frontend, protocol, False).add(nat.name, nat.frontend_port, backend)
     return [listeners[key] for key in sorted(listeners)]
 
 

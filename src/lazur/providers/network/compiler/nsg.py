@@ -9,7 +9,7 @@ keep under VXLAN. Must never fail open: a card whose group is missing or unreada
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Network, collapse_addresses
+from ipaddress import IPv4Network, collapse_addresses, ip_network
 
 from lazur.drivers.network.rows import Ref
 from lazur.kernel.errors import LazurError
@@ -135,13 +135,15 @@ def _forwarder(draft: Draft, nic: Nic) -> None:
 
 def _rules(guard: _Guard, nsg: Nsg, at_subnet: bool, inside: str, internet: str) -> None:
     for rule in nsg.rules:
-        port = guard.there if rule.inbound else guard.here
+        match = _match(rule, guard.there if rule.inbound else guard.here, inside, internet)
+        if match is None:
+            continue
         guard.acl(
             f"{'in' if rule.inbound else 'out'}-{rule.name}",
             _IN if rule.inbound else _OUT,
             _FIRST if rule.inbound == at_subnet else _SECOND,
             _priority(rule),
-            _match(rule, port, inside, internet),
+            match,
             "pass" if rule.allow else "drop",
         )
 
@@ -155,10 +157,13 @@ def _priority(rule: Rule) -> int:
     raise ValueError(f"rule {rule.name!r} has priority {rule.priority}")
 
 
-def _match(rule: Rule, port: str, inside: str, internet: str) -> str:
-    terms = [port, "ip4"]
-    terms += _prefixes("ip4.src", rule.source_prefixes, inside, internet)
-    terms += _prefixes("ip4.dst", rule.destination_prefixes, inside, internet)
+def _match(rule: Rule, port: str, inside: str, internet: str) -> str | None:
+    """What the rule matches at `port`, None when no IPv4 packet can. Raises ValueError for words Azure does not have."""
+    sources = _prefixes("ip4.src", rule.source_prefixes, inside, internet)
+    destinations = _prefixes("ip4.dst", rule.destination_prefixes, inside, internet)
+    if sources is None or destinations is None:
+        return None
+    terms = [port, "ip4", *sources, *destinations]
     source, destination = _ranges(rule.source_ports), _ranges(rule.destination_ports)
     if rule.protocol == "*":
         if source or destination:
@@ -173,8 +178,8 @@ def _match(rule: Rule, port: str, inside: str, internet: str) -> str:
     return " && ".join(terms)
 
 
-def _prefixes(field: str, prefixes: Iterable[str], inside: str, internet: str) -> list[str]:
-    """At most one term that `field` is in `prefixes`; none when anything is."""
+def _prefixes(field: str, prefixes: Sequence[str], inside: str, internet: str) -> list[str] | None:
+    """At most one term that `field` is in `prefixes`: no term when any address is, None when they are all of IPv6."""
     values: set[str] = set()
     for prefix in prefixes:
         match prefix.lower():
@@ -187,9 +192,12 @@ def _prefixes(field: str, prefixes: Iterable[str], inside: str, internet: str) -
             case "azureloadbalancer":
                 values.add(str(PLATFORM))
             case _:
-                values.add(str(IPv4Network(prefix, strict=False)))
-    if not values:
+                network = ip_network(prefix, strict=False)
+                values.update([str(network)] if network.version == 4 else [])
+    if not prefixes:
         raise ValueError("a rule has no address prefixes")
+    if not values:
+        return None
     return [f"{field} == {{{', '.join(sorted(values))}}}"]
 
 

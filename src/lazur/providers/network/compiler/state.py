@@ -392,7 +392,7 @@ def _nat_rule(p: Mapping[str, Any]) -> NatRule:
     return NatRule(
         name=str(p["name"]),
         frontend=p["frontend"],
-        protocol=_protocol(p["protocol"], ("tcp", "udp")),
+        protocol=_protocol(p["protocol"], ("tcp", "udp", "all")),
         frontend_port=int(p["frontendPort"]),
         backend_port=int(p["backendPort"]),
         target=_target(target) if target else None,

@@ -32,7 +32,7 @@ def payload(context: Context, record: Record) -> dict[str, Any]:
         },
         "mtu": stamp.guest_mtu,
         "dnsServers": properties.get("dhcpOptions", {}).get("dnsServers", []),
-        "domainName": f"{record.uid[:8]}{record.uid[9:13]}.internal.{stamp.domain}",
+        "domainName": stamp.internal_zone(record.uid),
         "subnets": [_subnet(context, record, s) for s in properties.get("subnets", [])],
     }
 
