@@ -16,7 +16,10 @@ from tests.network import desires as d
 class Bench(Protocol):
     """A driver and the means to disturb what is behind it."""
 
-    driver: NetworkDriver
+    @property
+    def driver(self) -> NetworkDriver:
+        """What is examined."""
+        ...
 
     async def spoil(self) -> None:
         """Behind the driver's back, overwrite the addresses of the port `p1` and delete the switch `sw2`."""
@@ -112,13 +115,12 @@ async def says_when_it_is_cut_off_and_goes_on_afterwards(bench: Bench) -> None:
     await bench.driver.apply(whole())
     await bench.cut()
     try:
-        for _ in range(2):
-            try:
-                await bench.driver.apply({**whole(), Ref("Logical_Switch", "more"): {"name": "more"}})
-            except Unavailable:
-                pass
-            else:
-                raise AssertionError("it wrote to a database that is not there")
+        try:
+            await bench.driver.apply({**whole(), Ref("Logical_Switch", "more"): {"name": "more"}})
+        except Unavailable:
+            pass
+        else:
+            raise AssertionError("it wrote to a database that is not there")
     finally:
         await bench.mend()
     assert (await bench.driver.apply(whole())).changes in (0, 1), "a change may have been written before the cut"

@@ -18,7 +18,7 @@ from tests.drivers.network_conformance import CHECKS
 
 class _Bench:
     def __init__(self, northbound: str, southbound: str) -> None:
-        self.driver = OvnNetwork(OvnSettings(northbound, southbound, answer=2.0), SystemClock())
+        self.driver = OvnNetwork(OvnSettings(northbound, southbound, answer=6.0), SystemClock())
 
     async def spoil(self) -> None:
         self._please("spoil")

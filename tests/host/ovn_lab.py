@@ -207,9 +207,13 @@ class Lab:
             schema = f"/usr/share/ovn/ovn-{which}.ovsschema"
             self.run("central", "ovsdb-tool", "create", f"/mnt/central/{which}.db", schema)
             self.start_database(which)
-        databases = ["--ovnnb-db=unix:/mnt/central/nb.sock", "--ovnsb-db=unix:/mnt/central/sb.sock"]
         for which in ("nb", "sb"):
             assert eventually((self.work / "central" / f"{which}.sock").exists)
+        self.start_northd()
+
+    def start_northd(self) -> None:
+        """The daemon between both databases."""
+        databases = ["--ovnnb-db=unix:/mnt/central/nb.sock", "--ovnsb-db=unix:/mnt/central/sb.sock"]
         self.start("central", "northd", "ovn-northd", *databases, "-vconsole:warn")
 
     def _plug(self, node: str, segment: str, end: str, mtu: int) -> None:
@@ -230,7 +234,7 @@ class Lab:
         subprocess.run(["ip", "netns", "exec", edge, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
 
     def _host(self, host: str, address: str, encapsulation: str) -> None:
-        namespace = self.add(host)
+        self.add(host)
         self._plug(host, "under", "eth0", 1700)
         self._plug(host, "transit", "eth1", 1500)
         database = f"/mnt/{host}/conf.db"
@@ -252,13 +256,31 @@ class Lab:
         for bridge, port in (("br-underlay", "eth0"), ("br-ext", "eth1")):
             netdev = ["--", "set", "Bridge", bridge, "datapath_type=netdev"]
             self.vs(host, "add-br", bridge, *netdev, "--", "add-port", bridge, port)
-        self.ip("-n", namespace, "link", "set", "br-underlay", "mtu", "1700", "up")
-        self.ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "br-underlay")
+        self._tunnel_address(host)
+        self.start_controller(host)
+
+    def start_controller(self, host: str) -> None:
+        """ovn-controller of a host."""
         self.start(host, "controller", "ovn-controller", f"unix:/mnt/{host}/db.sock", "-vconsole:warn")
 
     def start_switch(self, host: str) -> None:
         """ovs-vswitchd of a host."""
         self.start(host, "vswitchd", "ovs-vswitchd", f"unix:/mnt/{host}/db.sock", "-vconsole:warn")
+
+    def revive_switch(self, host: str) -> None:
+        """Start a killed ovs-vswitchd and give its bridge back the address that went with it."""
+        self.start_switch(host)
+        assert eventually(lambda: self._has_underlay(host))
+        self._tunnel_address(host)
+
+    def _has_underlay(self, host: str) -> bool:
+        show = ["ip", "-n", self.namespace(host), "link", "show", "br-underlay"]
+        return subprocess.run(show, capture_output=True, check=False).returncode == 0
+
+    def _tunnel_address(self, host: str) -> None:
+        address = f"10.239.0.{11 + self.hosts.index(host)}/24"
+        self.ip("-n", self.namespace(host), "link", "set", "br-underlay", "mtu", "1700", "up")
+        self.ip("-n", self.namespace(host), "addr", "replace", address, "dev", "br-underlay")
 
     # --- guests -----------------------------------------------------------------------------------------------------
 

@@ -319,6 +319,49 @@ def test_every_form_of_rule_is_understood(overlay: Overlay) -> None:
         assert "error parsing" not in (overlay.lab.work / host / "controller.out").read_text()
 
 
+def test_a_host_that_is_late_is_named_and_not_waited_for_twice(overlay: Overlay) -> None:
+    lab = overlay.lab
+    overlay.want(network())
+    lab.stop("h3", "controller")
+    for rules in ([OPEN, d.rule("x", 300)], [OPEN, d.rule("x", 301)]):
+        reports = overlay.want(network(web=rules))
+        assert all(r["state"] == "Ready" and r["observed"] == {"behind": ["h3"]} for r in reports)
+    assert eventually(lambda: lab.ask("out", VIP, 80)), "what is installed goes on working"
+    lab.start_controller("h3")
+    assert eventually(lambda: not any(r["observed"] for r in overlay.want(network())))
+
+
+def test_packets_flow_without_the_central_databases(overlay: Overlay) -> None:
+    lab = overlay.lab
+    overlay.want(network())
+    assert eventually(lambda: lab.ask("out", VIP, 80))
+    for name in ("northd", "nb", "sb"):
+        lab.stop("central", name)
+    assert None not in answers(lab, "out", VIP, 80, 20)
+    assert lab.ask("c", VIP, 80) is not None
+    assert within(lab.namespace("a"), lambda: discover(CARDS["a"].payload["mac"]))["address"] == "10.0.0.4"
+    assert overlay.want(network(web=()))[0]["error"]["code"] == "ServiceUnavailable"
+    for which in ("nb", "sb"):
+        (lab.work / "central" / f"{which}.sock").unlink()
+        lab.start_database(which)
+        assert eventually((lab.work / "central" / f"{which}.sock").exists)
+    lab.start_northd()
+    assert eventually(lambda: {r["state"] for r in overlay.want(network())} == {"Ready"}, 60)
+    assert eventually(lambda: lab.ask("out", VIP, 80))
+
+
+def test_another_host_takes_over_a_gateway(overlay: Overlay) -> None:
+    lab = overlay.lab
+    overlay.want(network())
+    port = lab.sb("--bare", "--columns=chassis", "find", "Port_Binding", f"logical_port=cr-lrp-ext-{V1}").strip()
+    gateway = lab.sb("--bare", "--columns=name", "list", "Chassis", port).strip()
+    survivors = {f"{name} {CLIENT}" for name in ("a", "b") if PLACES[name] != gateway}
+    lab.stop(gateway, "vswitchd")
+    assert eventually(lambda: lab.ask("out", VIP, 80) in survivors, 30)
+    lab.revive_switch(gateway)
+    assert eventually(lambda: answers(lab, "out", VIP, 80) == {f"a {CLIENT}", f"b {CLIENT}"}, 60)
+
+
 def test_a_spoiled_row_is_repaired_and_removal_leaves_nothing(overlay: Overlay) -> None:
     lab = overlay.lab
     overlay.want(network())

@@ -110,7 +110,7 @@ class OvnNetwork:
         async with self._writing:
             changes, version = await self._write(wanted)
             behind = await self._ask(
-                lambda: self._spread(version, self._absent), self._settings.spread, lambda: self._lagging(version)
+                lambda: self._spread(version, self._absent), self._settings.spread, lambda: self._spread(version, None)
             )
             self._absent = behind
         return Applied(changes, behind)
@@ -220,12 +220,19 @@ class OvnNetwork:
                 names[uuid] = ref
         return {ref: _columns(ref.table, row, names) for ref, row in handles.items()}, handles
 
-    def _spread(self, version: int, ignored: frozenset[str]) -> frozenset[str]:
-        """Hosts behind `version`, once those are all among the `ignored`."""
-        _ready(self._north)
-        _ready(self._south)
+    def _spread(self, version: int, ignored: frozenset[str] | None) -> frozenset[str]:
+        """Hosts behind `version`, once those are all among the `ignored`; with None, time is up and all are."""
+        try:
+            _ready(self._north)
+            _ready(self._south)
+            if _global(self._north).sb_cfg < version:
+                raise _NotYet
+        except _NotYet:
+            if ignored is None:
+                raise Unavailable("The overlay does not follow its database: northd or a database is down.") from None
+            raise
         behind = self._lagging(version)
-        if behind - ignored or _global(self._north).sb_cfg < version:
+        if ignored is not None and behind - ignored:
             raise _NotYet
         return behind
 
@@ -278,8 +285,11 @@ def _northbound_columns() -> Mapping[str, list[str]]:
 
 
 def _ready(idl: Any) -> None:
-    """Go on only with a whole copy of a database that is connected."""
-    if idl.state != ovs.db.idl.Idl.IDL_S_MONITORING:
+    """Go on only with a whole copy of a database that is connected.
+
+    The state alone does not tell: it stays as it was when the connection is lost, over a copy that goes stale.
+    """
+    if idl.state != ovs.db.idl.Idl.IDL_S_MONITORING or not idl._session.is_connected():
         raise _NotYet
 
 
