@@ -16,7 +16,15 @@ from pathlib import Path
 
 from lazur.kernel.errors import Evidence, LazurError
 from lazur.lifecycle.cache import Cache, digest, remove_tree
-from lazur.lifecycle.guest_image.disk import BIOS_BOOT, LINUX_ROOT, SECTOR, Partition, install_grub, raw_to_qcow2, write_gpt
+from lazur.lifecycle.guest_image.disk import (
+    BIOS_BOOT,
+    LINUX_ROOT,
+    SECTOR,
+    Partition,
+    install_grub,
+    raw_to_qcow2,
+    write_gpt,
+)
 from lazur.lifecycle.guest_image.kernel import ROOT_LISTS, Modules, initramfs, loadable_in_place
 
 Report = Callable[[str], None]
@@ -70,6 +78,11 @@ _PROGRAMS = (
     "sbin/mke2fs",
     "lib/x86_64-linux-gnu/security/pam_permit.so",
 )
+_FOLDERS = """
+    dev proc sys run tmp root home boot mnt opt usr/bin usr/sbin usr/lib64 usr/libexec usr/local/bin
+    usr/lib/x86_64-linux-gnu usr/lib/tiny/modules etc/dropbear etc/sudoers.d etc/pam.d
+    var/lib/tiny var/lib/waagent var/lib/sudo var/log var/tmp www/cgi-bin
+"""
 _GRUB_MODULES = ("biosdisk", "part_gpt", "ext2", "linux")
 _LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "usr/libexec/sudo")
 _CORE_SECTOR = 2048
@@ -159,8 +172,7 @@ def _closure(packages: Path, program: str) -> list[Path]:
 
 def _assemble(packages: Path, root: Path) -> None:
     """Lay out the guest's root: merged /usr, busybox under every name, the programs, the modules, our scripts."""
-    for name in ("dev", "proc", "sys", "run", "tmp", "root", "home", "boot", "mnt", "opt", "usr/local/bin", "var/tmp", "www/cgi-bin", "var/lib/tiny", "var/lib/waagent", "var/log", "var/lib/sudo",
-                 "etc/dropbear", "etc/sudoers.d", "etc/pam.d", "usr/lib64", "usr/lib/tiny/modules", "usr/lib/x86_64-linux-gnu", "usr/bin", "usr/sbin", "usr/libexec"):
+    for name in _FOLDERS.split():
         (root / name).mkdir(parents=True)
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
@@ -214,9 +226,9 @@ def _add_texts(root: Path) -> None:
         "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
         "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
         "etc/profile": "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin PS1='\\u@\\h:\\w\\$ '\n",
-        "etc/os-release": 'ID=tinylinux\nNAME="Lazur TinyLinux"\nVERSION_ID=1\nPRETTY_NAME="Lazur TinyLinux 1 (Debian 12 kernel)"\n',
-        "etc/sudoers": 'Defaults secure_path="/usr/sbin:/usr/bin", !lecture\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n',
-        "etc/pam.d/sudo": "auth sufficient pam_permit.so\naccount sufficient pam_permit.so\nsession sufficient pam_permit.so\n",
+        "etc/os-release": 'ID=tinylinux\nNAME="Lazur TinyLinux"\nVERSION_ID=1\nPRETTY_NAME="Lazur TinyLinux 1"\n',
+        "etc/sudoers": 'Defaults secure_path="/usr/sbin:/usr/bin", !lecture\n@includedir /etc/sudoers.d\n',
+        "etc/pam.d/sudo": "".join(f"{kind} sufficient pam_permit.so\n" for kind in ("auth", "account", "session")),
         "www/health": "OK\n",
     }
     for name, text in texts.items():

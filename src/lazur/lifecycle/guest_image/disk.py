@@ -119,8 +119,22 @@ def raw_to_qcow2(raw: Path, target: Path) -> None:
         l2_at = {table: l1_at + 1 + order for order, table in enumerate(tables)}
         data_at = {index: l1_at + 1 + len(tables) + order for order, index in enumerate(clusters)}
         with target.open("wb") as out:
-            head = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 3, 0, 0, _CLUSTER_BITS, size, 0, l1_entries,
-                               l1_at * _CLUSTER, _CLUSTER, 1, 0, 0)
+            head = struct.pack(
+                ">4sIQIIQIIQQIIQ",
+                b"QFI\xfb",
+                3,
+                0,
+                0,
+                _CLUSTER_BITS,
+                size,
+                0,
+                l1_entries,
+                l1_at * _CLUSTER,
+                _CLUSTER,
+                1,
+                0,
+                0,
+            )
             out.write((head + struct.pack(">QQQII", 0, 0, 0, 4, 104)).ljust(_CLUSTER, b"\0"))
             out.write(b"".join(struct.pack(">Q", (2 + n) * _CLUSTER) for n in range(blocks)).ljust(_CLUSTER, b"\0"))
             out.write((b"\0\x01" * (others + blocks)).ljust(blocks * _CLUSTER, b"\0"))
