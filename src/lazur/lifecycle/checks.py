@@ -106,9 +106,7 @@ def refuse(findings: Sequence[Finding]) -> None:
     """Raise `LazurError` `PreCheckFailed` with every finding that was not accepted; return if there is none."""
     causes = [LazurError("PreCheckFailed", str(finding), target=finding.check) for finding in findings if not finding.accepted]
     if causes:
-        raise LazurError(
-            "PreCheckFailed", "This machine cannot carry the site as it is; nothing was changed.", details=causes
-        )
+        raise LazurError("PreCheckFailed", "This machine cannot carry the site as it is; nothing was changed.", details=causes)
 
 
 def decide(site: Site, profile: Profile, facts: Facts) -> Iterator[Finding]:

@@ -13,6 +13,8 @@ import re
 import select
 import shutil
 import signal
+import ssl
+import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +24,9 @@ from typing import Any
 
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Evidence, LazurError
+from lazur.lifecycle.catalogue import publish
 from lazur.lifecycle.checks import refuse, run_checks
+from lazur.lifecycle.guest_image import ensure_tiny_image
 from lazur.lifecycle.host_image import ensure_host_image, package_layer
 from lazur.lifecycle.hosts_file import HostsFile
 from lazur.lifecycle.rack import certificates, layout, network, processes
@@ -81,6 +85,7 @@ class Rack:
         self._cache = cache_dir
         self._clock = clock
         self._report = report
+        self._images: tuple[Path, Path] | None = None
         self._hosts_file = hosts_file or HostsFile()
 
     @staticmethod
@@ -93,6 +98,11 @@ class Rack:
     def names(self) -> list[str]:
         """The containers of the site, in the order they start."""
         return layout.containers(self.site)
+
+    @property
+    def credentials(self) -> Path:
+        """What the control plane wrote for the operator: names, passwords, endpoints. For root only."""
+        return self.paths.role_state(layout.CONTROL) / "credentials.json"
 
     def container(self, name: str) -> Container:
         """The container `name`; raises when the site has none of that name."""
@@ -110,13 +120,14 @@ class Rack:
         with self._locked():
             begun = self._clock.monotonic()
             self._step("records", self._take_over)
-            images: list[Path] = []
-            self._step("host image", lambda: images.extend(self._images()))
+            self._step("host image", self._layers)
+            self._step("guest image", lambda: publish(ensure_tiny_image(self._cache, self._report), self.paths.images))
             self._step("certificates", lambda: certificates.provide(self.site, self.paths, self._clock))
-            self._step("network", lambda: network.Network(self.site, images[-1]).up())
-            self._step("containers", lambda: self._start(tuple(images)))
+            self._step("network", lambda: network.Network(self.site, self._layers()[-1]).up())
+            self._step("containers", lambda: self._start(self._layers()))
             self._step("services", self._await_services)
             self._step("names", self._keep_names)
+            self._step("control plane", self._await_control_plane)
             self._report(f"rack in a box: up after {self._clock.monotonic() - begun:.1f} s")
 
     def _step(self, title: str, work: Callable[[], object]) -> None:
@@ -168,10 +179,12 @@ class Rack:
                 status=409,
             )
 
-    def _images(self) -> tuple[Path, Path]:
-        """Layers of every container's root, topmost first."""
-        root = ensure_host_image(self._cache, self._report)
-        return package_layer(self._cache), root
+    def _layers(self) -> tuple[Path, Path]:
+        """Layers of every container's root, topmost first; one rack object keeps to those it saw first."""
+        if self._images is None:
+            root = ensure_host_image(self._cache, self._report)
+            self._images = package_layer(self._cache), root
+        return self._images
 
     def _start(self, layers: tuple[Path, ...]) -> None:
         recipes = [self._recipe(name, layers) for name in self.names]
@@ -244,6 +257,26 @@ class Rack:
         except OSError:
             return []
         return text.splitlines()[-15:]
+
+    def _await_control_plane(self) -> None:
+        """Wait until the ARM endpoint answers through the edge, as a client of it."""
+        context = ssl.create_default_context(cafile=str(self.paths.pki / "ca.pem"))
+        url = f"https://{self.site.endpoint_names['management']}/metadata/endpoints?api-version=2022-09-01"
+        deadline = self._clock.monotonic() + READY_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=3, context=context):
+                    return
+            except OSError as error:
+                if self._clock.monotonic() > deadline:
+                    raise LazurError(
+                        "ControlPlaneNotReady",
+                        f"{url} does not answer: {error}.",
+                        info=[Evidence("control/control", self._tail(layout.CONTROL, "control"))],
+                        status=500,
+                        retryable=True,
+                    ) from error
+                select.select([], [], [], 0.1)
 
     def _keep_names(self) -> None:
         address = str(self.site.api_address)
