@@ -451,37 +451,30 @@ def test_types_of_language_version_two() -> None:
 
 
 def test_users_own_functions() -> None:
-    made = expanded(
-        template(
-            functions=[
-                {
-                    "namespace": "contoso",
-                    "members": {
-                        "uniqueName": {
-                            "parameters": [{"name": "prefix", "type": "string"}],
-                            "output": {
-                                "type": "string",
-                                "value": "[concat(toLower(parameters('prefix')), uniqueString('test'))]",
-                            },
-                        },
-                        "bad": {"parameters": [], "output": {"type": "string", "value": "[variables('x')]"}},
-                        "again": {"parameters": [], "output": {"type": "string", "value": "[contoso.again()]"}},
-                    },
-                }
-            ],
-            variables={"x": 1},
-            outputs={
-                "o": {"type": "string", "value": "[Contoso.UNIQUEname('AB')]"},
-                "bad": {"type": "string", "value": "[contoso.bad()]"},
-                "again": {"type": "string", "value": "[contoso.again()]"},
-            },
+    def member(value: str, *names: str) -> dict[str, Any]:
+        parameters = [{"name": name, "type": "string"} for name in names]
+        return {"parameters": parameters, "output": {"type": "string", "value": value}}
+
+    members = {
+        "uniqueName": member("[concat(toLower(parameters('prefix')), uniqueString('test'))]", "prefix"),
+        "bad": member("[variables('x')]"),
+        "again": member("[contoso.again()]"),
+    }
+
+    def called(**calls: str) -> dict[str, dict[str, Any]]:
+        made = expanded(
+            template(
+                functions=[{"namespace": "contoso", "members": members}],
+                variables={"x": 1},
+                outputs={name: {"type": "string", "value": call} for name, call in calls.items()},
+            )
         )
-    )
+        return outputs(made.template, made.scope, Live())
+
+    assert called(o="[Contoso.UNIQUEname('AB')]")["o"]["value"] == "abrbgf3xv4ufgzg"
     with pytest.raises(LazurError) as caught:
-        outputs(made.template, made.scope, Live())
-    assert [detail.target for detail in caught.value.details] == ["bad", "again"]
-    assert made.template.outputs.pop("bad") and made.template.outputs.pop("again")  # type: ignore[attr-defined]
-    assert outputs(made.template, made.scope, Live())["o"]["value"] == "abrbgf3xv4ufgzg"
+        called(bad="[contoso.bad()]", again="[contoso.again()]", few="[contoso.uniqueName()]")
+    assert [detail.target for detail in caught.value.details] == ["bad", "again", "few"]
 
 
 # Scopes.
@@ -726,3 +719,81 @@ def test_a_deployment_sees_no_secret_of_itself() -> None:
         {"s": "canary", "t": "shown"},
     )
     assert outputs(made.template, made.scope, Live())["o"]["value"] == {"t": {"value": "shown"}}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "[fail(concat('no: ', parameters('s')))]",
+        "[dateTimeAdd(parameters('s'), 'P1D')]",
+        "[createObject()[parameters('s')]]",
+        "[int(parameters('s'))]",
+        "[json(parameters('s'))]",
+        "[reference(parameters('s'))]",
+        "[cidrHost(toUpper(parameters('s')), 1)]",
+        "[format(concat('{0:', parameters('s')), 1)]",
+        "[createObject(parameters('s'), 1, parameters('s'), 2)]",
+        "[parameters('o').deep[0].nope[parameters('o').deep[0].key]]",
+    ],
+)
+def test_no_error_tells_a_secret(expression: str) -> None:
+    raw = template(
+        [resource("a", properties={"x": expression})],
+        parameters={"s": {"type": "securestring"}, "o": {"type": "secureObject"}},
+        outputs={"x": {"type": "string", "value": expression}},
+    )
+    made = expanded(raw, {"s": "canary", "o": {"deep": [{"key": "canary"}]}})
+    with pytest.raises(LazurError) as of_body:
+        bodies(made)
+    with pytest.raises(LazurError) as of_output:
+        outputs(made.template, made.scope, Live())
+    assert "canary" not in f"{of_body.value.body()} {of_output.value.body()}".lower()
+
+
+def test_a_skipped_resource_may_exist_already() -> None:
+    made = expanded(
+        template([resource("old", condition=False)], outputs={"x": {"type": "int", "value": "[reference('old').x]"}})
+    )
+    live = Live({f"{RG}/providers/Microsoft.Network/virtualNetworks/old": {"properties": {"x": 1}}})
+    assert outputs(made.template, made.scope, live)["x"]["value"] == 1
+
+
+def test_copies_as_az_writes_them() -> None:
+    made = expanded(
+        template(
+            [
+                resource(
+                    "[concat('pip', copyIndex())]",
+                    "Microsoft.Network/publicIPAddresses",
+                    copy={"name": "publicipcopy", "mode": "parallel", "count": 2},
+                ),
+                resource(
+                    "[concat('nic', copyIndex())]",
+                    "Microsoft.Network/networkInterfaces",
+                    copy={"name": "niccopy", "mode": "parallel", "count": 2},
+                    dependsOn=["Microsoft.Network/publicIPAddresses/pip0", "Microsoft.Network/publicIPAddresses/pip1"],
+                    properties={"id": f"[concat('{RG}/x/pip', copyIndex())]"},
+                ),
+                {
+                    "name": "vault/Microsoft.Authorization/guid",
+                    "type": "Microsoft.KeyVault/vaults/providers/roleAssignments",
+                    "apiVersion": "2015-07-01",
+                    "dependsOn": ["nic0"],
+                    "properties": {"principalId": f"[reference('{RG}/providers/A.B/c/d', '2019-07-01', 'Full').p.q]"},
+                },
+            ],
+            outputs={
+                "o": {
+                    "type": "string",
+                    "value": "[reference(resourceId('A.B/c', 'd'),providers('A.B', 'c').apiVersions[0]).fqdn]",
+                }
+            },
+        )
+    )
+    assert waits(made)["nic1"] == ["pip0", "pip1"]
+    live = Live({f"{RG}/providers/A.B/c/d": {"p": {"q": "principal"}, "properties": {"fqdn": "name"}}})
+    found = bodies(made, live)
+    assert found["Microsoft.Network/networkInterfaces/nic1"]["properties"]["id"] == f"{RG}/x/pip1"
+    assert found["Microsoft.Authorization/roleAssignments/guid"]["properties"] == {"principalId": "principal"}
+    assert made.nodes[-1].scope_id == f"{RG}/providers/Microsoft.KeyVault/vaults/vault"
+    assert outputs(made.template, made.scope, live)["o"]["value"] == "name"

@@ -46,6 +46,8 @@ def evaluate_text(text: str, frame: Frame) -> Any:
         return plain(text)
     try:
         return ENGINE.node(parse(text), frame)
+    except ExpressionFault as e:
+        raise ExpressionFault(frame.scope.hiding(e.message), path=e.target) from None
     except RecursionError:
         raise ExpressionFault("The template's expressions are nested too deep") from None
 

@@ -73,7 +73,7 @@ class Index:
         self._groups: dict[str, list[Node]] = {}
         self._names: dict[str, list[Node]] = {}
         self._relative: dict[str, list[Node]] = {}
-        self._skipped: set[str] = set()
+        self._skipped: dict[str, Node] = {}
         for node in nodes:
             self._add(node)
         for node in skipped:
@@ -95,7 +95,7 @@ class Index:
 
     def _skip(self, node: Node) -> None:
         for key in (node.id, node.symbol, node.name, node.relative_id, f"{node.type}/{node.name}"):
-            self._skipped.add(key.lower())
+            self._skipped.setdefault(key.lower(), node)
 
     def is_skipped(self, reference: str) -> bool:
         """Whether a reference means a resource whose condition is false."""
@@ -128,11 +128,13 @@ class Index:
         return self._ids.get(id.rstrip("/").lower())
 
     def locate(self, name: str) -> tuple[str, str] | None:
-        """Id and api-version of the one resource a symbol, name or id means."""
+        """Id and api-version of the one resource a symbol, name or id means, skipped ones (they may exist) included."""
         try:
             found = self.find(name)
         except Ambiguous:
             return None
+        if found is None and (skipped := self._skipped.get(name.rstrip("/").lower())) is not None:
+            found = [skipped]
         return (found[0].id, found[0].api_version) if found and len(found) == 1 else None
 
     def members(self, symbol: str) -> list[tuple[str, str]] | None:
@@ -142,7 +144,7 @@ class Index:
 
     def about(self, symbol: str) -> dict[str, Any] | None:
         """Id, name, type and api-version of a symbolic resource."""
-        node = self._symbols.get(symbol.lower())
-        if node is None:
+        node = self._symbols.get(symbol.lower()) or self._skipped.get(symbol.lower())
+        if node is None or not node.symbol:
             return None
         return {"id": node.id, "name": node.name, "type": node.type, "apiVersion": node.api_version}

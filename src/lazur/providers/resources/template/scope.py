@@ -6,7 +6,7 @@ resources, asked while deploying. Must never reach for anything that was not han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -133,6 +133,27 @@ class Scope:
     resources: Resources | None = None
     pending: list[str] = field(default_factory=list)
     """What is being evaluated just now, outermost first: a name that comes twice is a cycle."""
+
+    def hiding(self, text: str) -> str:
+        """A message without the values of secure parameters."""
+        for key, declared in self.template.parameters.items():
+            if declared.secure and key in self.parameters:
+                for secret in _strings(self.parameters[key]):
+                    if len(secret) > 2:
+                        text = text.replace(secret, "*****")
+        return text
+
+
+def _strings(value: Any) -> Iterator[str]:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def _network(name: str, value: Any) -> _Network:
             return ipaddress.ip_network(source, strict=False)
     except ValueError:
         pass
-    raise fault(name, f"'{source[:100]}' is no IP address range in CIDR notation")
+    raise fault(name, "argument 1 is no IP address range in CIDR notation")
 
 
 @function("parseCidr", 1)

@@ -13,17 +13,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _time(name: str, value: Any) -> datetime:
-    source = text(name, value)
-    found = dotnet_dates.read(source)
+    found = dotnet_dates.read(text(name, value))
     if found is None:
-        raise fault(name, f"'{source[:100]}' is no ISO 8601 time")
+        raise fault(name, "argument 1 is no ISO 8601 time")
     return found
 
 
 def _written(name: str, value: datetime, form: str) -> str:
     written = dotnet_dates.write(value, form)
     if written is None:
-        raise fault(name, f"'{form[:100]}' is no valid format of a time")
+        raise fault(name, "the format is none that .NET has for a time")
     return written
 
 
@@ -31,10 +30,9 @@ def _written(name: str, value: datetime, form: str) -> str:
 def add(frame: Frame, args: list[Any]) -> Any:
     """A time plus a duration; a year is 365 days and a month 30, as in Azure."""
     base = _time("dateTimeAdd", args[0])
-    source = text("dateTimeAdd", args[1], 2)
-    duration = dotnet_dates.read_duration(source)
+    duration = dotnet_dates.read_duration(text("dateTimeAdd", args[1], 2))
     if duration is None:
-        raise fault("dateTimeAdd", f"'{source[:100]}' is no ISO 8601 duration")
+        raise fault("dateTimeAdd", "argument 2 is no ISO 8601 duration")
     try:
         result = base + duration
     except OverflowError:

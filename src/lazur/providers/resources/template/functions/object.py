@@ -23,7 +23,7 @@ def create(frame: Frame, args: list[Any]) -> Any:
         if not isinstance(args[i], str):
             raise fault("createObject", f"argument {i + 1} must be a string, not '{kind(args[i])}'")
         if args[i] in out:
-            raise fault("createObject", f"the key '{args[i]}' is given twice")
+            raise fault("createObject", f"argument {i + 1} repeats a key")
         out[args[i]] = args[i + 1]
     return out
 

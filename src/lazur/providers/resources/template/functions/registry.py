@@ -57,7 +57,7 @@ def function(
 
 
 def fault(name: str, what: str) -> ExpressionFault:
-    """A refusal of a function in Azure's form."""
+    """A refusal of a function in Azure's form; must not quote text from arguments, which may come from a secret."""
     return ExpressionFault(f"Unable to evaluate template language function '{name}': {what}")
 
 

@@ -75,7 +75,7 @@ def from_data_uri(frame: Frame, args: list[Any]) -> Any:
         raise fault("dataUriToString", "the text is no data URI: a part of its type is empty")
     charset = next((mark[8:] for mark in marks if mark.lower().startswith("charset=")), "utf-8")
     if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise fault("dataUriToString", f"the character set '{charset[:50]}' is not supported")
+        raise fault("dataUriToString", "only the character set utf-8 is supported")
     if marks[-1].lower() == "base64":
         return _decoded("dataUriToString", data).decode(errors="replace")
     return unquote_to_bytes(data.replace("+", " ")).decode(errors="replace")
@@ -95,7 +95,7 @@ def uri(frame: Frame, args: list[Any]) -> Any:
         query = quote(found.query, safe=_SAFE_IN_URI)
         return urlunsplit((found.scheme, netloc, path, query, quote(found.fragment, safe=_SAFE_IN_URI)))
     except ValueError:
-        raise fault("uri", f"'{base[:200]}' is no absolute URI") from None
+        raise fault("uri", "argument 1 is no absolute URI") from None
 
 
 @function("uriComponent", 1)

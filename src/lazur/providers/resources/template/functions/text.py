@@ -50,7 +50,7 @@ def _one(value: Any, form: str) -> str:
         try:
             return dotnet_numbers.write(value, form.replace("{{", "{").replace("}}", "}"))
         except dotnet_numbers.BadFormat as e:
-            raise fault("format", f"'{form}' is no valid format of a number: {e}") from None
+            raise fault("format", f"an item has no valid format of a number: {e}") from None
     if isinstance(value, dict | list):
         return text_of(value).replace('"', "'")
     return text_of(value)
