@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import traceback
+from pathlib import Path
 
 from lazur.drivers.network.ovn import OvnNetwork, OvnSettings
 from lazur.kernel.clock import SystemClock
@@ -17,8 +18,9 @@ from tests.drivers.network_conformance import CHECKS
 
 
 class _Bench:
-    def __init__(self, northbound: str, southbound: str) -> None:
-        self.driver = OvnNetwork(OvnSettings(northbound, southbound, answer=6.0), SystemClock())
+    def __init__(self, northbound: str, southbound: str, *identity: str) -> None:
+        key, certificate, ca = map(Path, identity) if identity else (None, None, None)
+        self.driver = OvnNetwork(OvnSettings(northbound, southbound, key, certificate, ca, answer=6.0), SystemClock())
 
     async def spoil(self) -> None:
         self._please("spoil")
@@ -34,8 +36,8 @@ class _Bench:
         sys.stdin.readline()
 
 
-async def _main(northbound: str, southbound: str) -> None:
-    bench = _Bench(northbound, southbound)
+async def _main(northbound: str, southbound: str, *identity: str) -> None:
+    bench = _Bench(northbound, southbound, *identity)
     for check in CHECKS:
         failure = None
         try:

@@ -11,6 +11,8 @@ import pytest
 
 from lazur.drivers.network.rows import Ref
 from lazur.drivers.network.simulated import SimulatedNetwork
+from lazur.identity.pki import Authority
+from lazur.kernel.clock import SystemClock
 from tests.drivers.network_conformance import CHECKS, Bench
 from tests.host.ovn_lab import Lab, eventually, why_not
 
@@ -41,13 +43,22 @@ def test_simulated(check: Callable[[Bench], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-@pytest.fixture(scope="module")
-def ovn_failures() -> Iterator[dict[str, str | None]]:
+@pytest.fixture(scope="module", params=["unix", "ssl"])
+def ovn_failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str | None]]:
     """Each check's failure, None where it passed, from one run in the host image."""
-    lab = Lab("lzd")
+    databases = ["unix:/mnt/central/nb.sock", "unix:/mnt/central/sb.sock"]
+    identity: list[str] = []
+    options: list[str] = []
+    pki = tmp_path_factory.mktemp("pki")
+    if request.param == "ssl":
+        databases = ["ssl:127.0.0.1:6641", "ssl:127.0.0.1:6642"]
+        identity = [f"/mnt/pki/ovn.{end}" for end in ("key", "pem")] + ["/mnt/pki/ca.pem"]
+        words = zip(("private-key", "certificate", "ca-cert"), identity, strict=True)
+        options = [f"--{word}={path}" for word, path in words] + ["--remote=pssl:PORT:127.0.0.1"]
+        Authority.open(pki, clock=SystemClock()).issue(pki, "ovn", ips=["127.0.0.1"], client=True)
+    lab = Lab("lzd", central=options, files={"pki": pki})
     try:
-        databases = ["unix:/mnt/central/nb.sock", "unix:/mnt/central/sb.sock"]
-        command = lab.command("central", "python3", "-m", "tests.drivers.network_conformance_ovn", *databases)
+        command = lab.command("central", "python3", "-m", "tests.drivers.network_conformance_ovn", *databases, *identity)
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdin and process.stdout
             failures = {}

@@ -13,8 +13,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,15 +73,28 @@ def eventually(check: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 class Lab:
-    """Namespaces `<prefix>-…` with OVN in them."""
+    """Namespaces `<prefix>-…` with OVN in them.
 
-    def __init__(self, prefix: str, hosts: Sequence[str] = (), encapsulation: str = "geneve") -> None:
+    `central`: further words for the database servers, with PORT for the port of each. `files`: folders to find in /mnt.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        hosts: Sequence[str] = (),
+        encapsulation: str = "geneve",
+        central: Sequence[str] = (),
+        files: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
         image = host_image()
         assert image is not None
         self.image = image
         self.prefix = prefix
         self.hosts = list(hosts)
+        self.database_options = list(central)
         self.work = Path(tempfile.mkdtemp(prefix=f"{prefix}-"))
+        for name, folder in files.items():
+            shutil.copytree(folder, self.work / name)
         self._namespaces: list[str] = []
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._listeners: list[socket.socket] = []
@@ -192,7 +206,9 @@ class Lab:
         remotes = [f"--remote=punix:{path}.sock"]
         if which == "sb" and self.hosts:
             remotes.append("--remote=ptcp:6642:10.239.0.2")
-        self.start("central", which, "ovsdb-server", f"{path}.db", *remotes, f"--unixctl={path}.ctl", "-vconsole:warn")
+        words = [option.replace("PORT", {"nb": "6641", "sb": "6642"}[which]) for option in self.database_options]
+        words += [f"--unixctl={path}.ctl", "-vconsole:warn"]
+        self.start("central", which, "ovsdb-server", f"{path}.db", *remotes, *words)
 
     def _central(self) -> None:
         self.add("central")
