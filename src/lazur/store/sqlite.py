@@ -185,6 +185,22 @@ _REFERRERS = "SELECT source, path, target, blocking FROM refs WHERE (target = ? 
 _DESIRES = "SELECT domain, kind, key, payload, secrets, owner, generation, removed, reported, state, answer FROM desires"
 
 
+def snapshot(path: Path) -> tuple[Sequence[Record], Sequence[DesireRecord], Sequence[tuple[str, str]]]:
+    """All resources, all desires, and what claims or refers for an owner that is gone; read past the control process,
+    which may be dead. For the auditor only."""
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        records = [record_from(r[0]) for r in db.execute("SELECT doc FROM resources ORDER BY key")]
+        desires = [_desire(r) for r in db.execute(f"{_DESIRES} ORDER BY domain, kind, key")]
+        orphans = db.execute(
+            "SELECT owner, pool || ' ' || value FROM claims WHERE owner NOT IN (SELECT key FROM resources)"
+            " UNION SELECT source, 'reference to ' || target FROM refs WHERE source NOT IN (SELECT key FROM resources)"
+        ).fetchall()
+    finally:
+        db.close()
+    return records, desires, orphans
+
+
 def _resolve(future: asyncio.Future[None], outcome: Exception | None) -> None:
     if future.done():
         return

@@ -1,0 +1,108 @@
+"""What a container really has, and what the store wants: facts for fsck, as JSON on standard output.
+
+Run inside the containers (`python3 -m lazur.lifecycle.inspect control|network|storage|host`), so that it sees what they see.
+Must never change anything, and must work with every control process dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lazur.kernel.clock import SystemClock
+from lazur.lifecycle.role_config import RoleConfig
+from lazur.model.desire import Desire
+from lazur.model.documents import DesireRecord, Record
+from lazur.store.sqlite import snapshot
+
+_PROC = Path("/proc")
+
+
+def main(what: str) -> None:
+    """Print the facts `what`."""
+    config = RoleConfig.load()
+    facts = {"control": _control, "network": _network, "storage": _storage, "host": _host}[what]
+    json.dump(asyncio.run(facts(config)), sys.stdout)
+
+
+def _snapshot(config: RoleConfig) -> tuple[Sequence[Record], Sequence[DesireRecord], Sequence[tuple[str, str]]]:
+    return snapshot(Path(config.state) / "control.db")
+
+
+async def _control(config: RoleConfig) -> dict[str, Any]:
+    """Resources with their state, every desire, and what belongs to nobody."""
+    records, desires, orphans = _snapshot(config)
+    names = ("uid", "state", "generation", "observed", "deleting")
+    return {
+        "resources": [{"id": str(r.id), **{n: getattr(r, n) for n in names}} for r in records],
+        "desires": [
+            {**{n: getattr(d.wanted, n) for n in ("domain", "kind", "key", "payload")},
+             **{n: getattr(d, n) for n in ("owner", "generation", "removed", "reported", "state")}}
+            for d in desires
+        ],
+        "orphans": orphans,
+    }  # fmt: skip
+
+
+async def _network(config: RoleConfig) -> dict[str, Any]:
+    """How the overlay's rows differ from what the desires compile to, and which ports are up where."""
+    from lazur.drivers.network.diff import Delete, Insert, diff
+    from lazur.drivers.network.ovn import OvnNetwork, OvnSettings
+    from lazur.providers.network.compiler import compile_network, read_state
+
+    wanted = [
+        Desire(d.wanted.domain, d.wanted.kind, d.wanted.key, d.generation, d.wanted.payload, d.removed)
+        for d in _snapshot(config)[1]
+        if d.wanted.domain == "network/main"
+    ]
+    driver = OvnNetwork(OvnSettings(config.northbound, config.southbound), SystemClock())
+    try:
+        compiled = compile_network(read_state(wanted), sorted(await driver.chassis()))
+        found = diff(compiled.rows, await driver.actual())
+        bindings = dict(await driver.port_bindings())
+    finally:
+        await driver.close()
+    kinds = {Insert: "missing", Delete: "extra"}
+    rows = [[kinds.get(type(op), "different"), op.row.table, op.row.key] for op in found]
+    return {"rows": rows, "bindings": bindings, "chassis": sorted(h.name for h in config.hosts)}
+
+
+async def _storage(config: RoleConfig) -> dict[str, Any]:
+    """Files of the disk pool."""
+    from lazur.providers.compute.host import disk_inventory, real_pool
+
+    return {"disks": list(await disk_inventory(real_pool(Path(config.disks).parent)))}
+
+
+async def _host(config: RoleConfig) -> dict[str, Any]:
+    """Machines, taps, provisioning discs, records, QEMU processes and guest-service namespaces of this host."""
+    from lazur.providers.compute.host import inventory, real_host
+
+    parts = real_host(Path(config.state), Path(config.disks).parent, Path(config.runtime), SystemClock())
+    found = dict(await inventory(parts))
+    found["processes"] = _machine_processes()
+    found["namespaces"] = sorted(p.name for p in Path("/run/netns").glob("gs-*"))
+    return found
+
+
+def _machine_processes() -> list[int]:
+    """Every QEMU machine process in this container, known to the agent or not."""
+    pids = []
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            argv = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if argv and Path(argv[0].decode(errors="replace")).name.startswith("qemu-system"):
+            pids.append(int(entry.name))
+    return sorted(pids)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
