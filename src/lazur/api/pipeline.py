@@ -117,10 +117,10 @@ class Pipeline:
         items = document["properties"].setdefault(child.list, [])
         spots = [i for i, item in enumerate(items) if item["name"].lower() == id.name.lower()]
         given = {k: v for k, v in body.items() if k.lower() == "properties" or k.lower() == "zones"}
-        item = {"name": items[spots[0]]["name"] if spots else id.name, **given}
-        items[spots[0] : spots[0] + 1] = [item] if spots else []
-        if not spots:
-            items.append(item)
+        if spots:
+            items[spots[0]] = {"name": items[spots[0]]["name"], **given}
+        else:
+            items.append({"name": id.name, **given})
         accepted = await self._put(caller, parent.id, document, api_version, if_match, "")
         shown = self.presenter.child(accepted.record, child, id.name) if accepted.record else None
         return Accepted(accepted.record, not spots, accepted.operation, shown)
