@@ -21,6 +21,10 @@ class Bench(Protocol):
         """What is examined."""
         ...
 
+    async def plant(self) -> None:
+        """Behind the driver's back, add the switch `theirs`."""
+        ...
+
     async def spoil(self) -> None:
         """Behind the driver's back, overwrite the addresses of the port `p1` and delete the switch `sw2`."""
         ...
@@ -111,6 +115,15 @@ async def repairs_what_somebody_spoiled(bench: Bench) -> None:
     assert await bench.driver.actual() == wanted
 
 
+async def leaves_others_alone_and_names_them(bench: Bench) -> None:
+    assert await bench.driver.strangers() == frozenset()
+    await bench.plant()
+    await bench.driver.apply(whole())
+    await bench.driver.apply({})
+    assert await bench.driver.actual() == {}
+    assert await bench.driver.strangers() == {"Logical_Switch theirs"}
+
+
 async def says_when_it_is_cut_off_and_goes_on_afterwards(bench: Bench) -> None:
     await bench.driver.apply(whole())
     await bench.cut()
@@ -140,6 +153,7 @@ CHECKS: tuple[Callable[[Bench], Awaitable[None]], ...] = (
     empties_columns,
     refuses_a_name_taken_twice_and_changes_nothing,
     repairs_what_somebody_spoiled,
+    leaves_others_alone_and_names_them,
     says_when_it_is_cut_off_and_goes_on_afterwards,
     knows_hosts_and_ports,
 )

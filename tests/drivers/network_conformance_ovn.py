@@ -22,6 +22,9 @@ class _Bench:
         key, certificate, ca = map(Path, identity) if identity else (None, None, None)
         self.driver = OvnNetwork(OvnSettings(northbound, southbound, key, certificate, ca, answer=6.0), SystemClock())
 
+    async def plant(self) -> None:
+        self._please("plant")
+
     async def spoil(self) -> None:
         self._please("spoil")
 

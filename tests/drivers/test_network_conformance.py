@@ -23,6 +23,9 @@ class SimulatedBench:
     def __init__(self) -> None:
         self.driver = SimulatedNetwork({"h01"})
 
+    async def plant(self) -> None:
+        self.driver.foreign.add("Logical_Switch theirs")
+
     async def spoil(self) -> None:
         port, switch = Ref("Logical_Switch_Port", "p1"), Ref("Logical_Switch", "sw2")
         self.driver.spoil(port, {"name": "p1", "addresses": frozenset({"00:00:00:00:00:66"})})
@@ -76,6 +79,8 @@ def ovn_failures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 def disturb(lab: Lab, what: str) -> None:
     match what:
+        case "plant":
+            lab.nb("ls-add", "theirs")
         case "spoil":
             lab.nb("lsp-set-addresses", "p1", "00:00:00:00:00:66", "--", "ls-del", "sw2")
         case "cut":

@@ -72,3 +72,20 @@ def test_gateways_follow_the_hosts() -> None:
     states(driver, VNET)
     chosen = {c["chassis_name"] for row, c in asyncio.run(driver.actual()).items() if row.table == "HA_Chassis"}
     assert chosen == {"h01", "h02"}
+
+
+def test_drift_is_named() -> None:
+    driver = SimulatedNetwork({"h01"})
+    states(driver, VNET, CARD)
+    handler = NetworkHandler(driver)
+    assert asyncio.run(handler.drift([VNET, CARD])) == []
+    driver.spoil(Ref("Logical_Switch", "ls-leak"), {"name": "ls-leak"})
+    driver.spoil(Ref("Logical_Switch_Port", "nic-c"), {"name": "nic-c"})
+    driver.spoil(Ref("DNS", "dns-v1"), None)
+    driver.foreign.add("Logical_Switch theirs")
+    assert asyncio.run(handler.drift([VNET, CARD])) == [
+        "missing: DNS dns-v1",
+        "changed: Logical_Switch_Port nic-c",
+        "unwanted: Logical_Switch ls-leak",
+        "unknown: Logical_Switch theirs",
+    ]

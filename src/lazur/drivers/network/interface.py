@@ -40,6 +40,10 @@ class NetworkDriver(Protocol):
         """Our rows as they are now, including any somebody spoiled; for fsck."""
         ...
 
+    async def strangers(self) -> frozenset[str]:
+        """Rows of others in our tables, as "<table> <name>"; in a database of our own nobody should have any."""
+        ...
+
     async def chassis(self) -> frozenset[str]:
         """Names of the hosts that take part in the overlay now."""
         ...

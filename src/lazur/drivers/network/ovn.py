@@ -119,6 +119,21 @@ class OvnNetwork:
         """See `NetworkDriver.actual`."""
         return await self._ask(lambda: self._read()[0])
 
+    async def strangers(self) -> frozenset[str]:
+        """See `NetworkDriver.strangers`."""
+
+        def read() -> frozenset[str]:
+            _ready(self._north)
+            return frozenset(
+                f"{table} {getattr(row, 'name', row.uuid)}"
+                for table, what in TABLES.items()
+                if what.root
+                for row in self._north.tables[table].rows.values()
+                if OWNER not in row.external_ids
+            )
+
+        return await self._ask(read)
+
     async def chassis(self) -> frozenset[str]:
         """See `NetworkDriver.chassis`."""
 

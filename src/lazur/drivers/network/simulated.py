@@ -14,11 +14,12 @@ from lazur.kernel.errors import LazurError, Unavailable
 
 
 class SimulatedNetwork:
-    """The overlay of a simulated rack. `reachable = False` makes its database unreachable."""
+    """The overlay of a simulated rack. `reachable = False` makes its database unreachable, `foreign` are rows of others."""
 
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         self.hosts = set(hosts)
         self.reachable = True
+        self.foreign: set[str] = set()
         self._rows: Rows = {}
         self._bindings: dict[str, str] = {}
 
@@ -35,6 +36,11 @@ class SimulatedNetwork:
         """See `NetworkDriver.actual`."""
         self._check()
         return dict(self._rows)
+
+    async def strangers(self) -> frozenset[str]:
+        """See `NetworkDriver.strangers`."""
+        self._check()
+        return frozenset(self.foreign)
 
     async def chassis(self) -> frozenset[str]:
         """See `NetworkDriver.chassis`."""

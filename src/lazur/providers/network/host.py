@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lazur.drivers.network.diff import Delete, Insert, Update, diff
 from lazur.drivers.network.interface import Applied, NetworkDriver
 from lazur.kernel.errors import LazurError
 from lazur.model.desire import Desire, Report, State
@@ -35,6 +36,14 @@ class NetworkHandler:
         compiled = compile_network(read_state(desires), sorted(await self._driver.chassis()))
         applied = await self._driver.apply(compiled.rows)
         return [_report(desire, compiled.faults, applied) for desire in desires]
+
+    async def drift(self, desires: Sequence[Desire]) -> Sequence[str]:
+        """What `reconcile` would change, and rows that are nobody's, a line for each; empty when all is as wanted."""
+        compiled = compile_network(read_state(desires), sorted(await self._driver.chassis()))
+        words = {Insert: "missing", Update: "changed", Delete: "unwanted"}
+        ops = diff(compiled.rows, await self._driver.actual())
+        strangers = sorted(await self._driver.strangers())
+        return [f"{words[type(op)]}: {op.row.table} {op.row.key}" for op in ops] + [f"unknown: {row}" for row in strangers]
 
 
 def _report(desire: Desire, faults: Mapping[tuple[str, str], LazurError], applied: Applied) -> Report:
