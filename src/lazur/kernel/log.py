@@ -26,5 +26,5 @@ def configure(level: str = "info") -> None:
 
 
 def logger(name: str) -> Any:
-    """A logger whose lines carry `logger=name`. It is configured at its first line: modules make theirs when loaded."""
-    return cast(Any, structlog.get_logger(logger=name))
+    """A logger whose lines carry `part=name`. It is configured at its first line: modules make theirs when loaded."""
+    return cast(Any, structlog.get_logger(part=name))
