@@ -13,8 +13,8 @@ import re
 import select
 import shutil
 import signal
+import socket
 import ssl
-import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -260,23 +260,35 @@ class Rack:
 
     def _await_control_plane(self) -> None:
         """Wait until the ARM endpoint answers through the edge, as a client of it."""
-        context = ssl.create_default_context(cafile=str(self.paths.pki / "ca.pem"))
-        url = f"https://{self.site.endpoint_names['management']}/metadata/endpoints?api-version=2022-09-01"
         deadline = self._clock.monotonic() + READY_SECONDS
-        while True:
-            try:
-                with urllib.request.urlopen(url, timeout=3, context=context):
-                    return
-            except OSError as error:
-                if self._clock.monotonic() > deadline:
-                    raise LazurError(
-                        "ControlPlaneNotReady",
-                        f"{url} does not answer: {error}.",
-                        info=[Evidence("control/control", self._tail(layout.CONTROL, "control"))],
-                        status=500,
-                        retryable=True,
-                    ) from error
-                select.select([], [], [], 0.1)
+        while (refusal := self._control_plane_refuses()) is not None:
+            if self._clock.monotonic() > deadline:
+                raise LazurError(
+                    "ControlPlaneNotReady",
+                    f"{self.site.endpoint_names['management']} does not answer: {refusal}.",
+                    info=[Evidence("control/control", self._tail(layout.CONTROL, "control"))],
+                    status=500,
+                    retryable=True,
+                )
+            select.select([], [], [], 0.1)
+
+    def _control_plane_refuses(self) -> str | None:
+        """Why the ARM endpoint does not answer just now; None when it does. Asks by address: names may come from elsewhere."""
+        name = self.site.endpoint_names["management"]
+        context = ssl.create_default_context(cafile=str(self.paths.pki / "ca.pem"))
+        try:
+            with (
+                socket.create_connection((str(self.site.api_address), layout.API_PORT), timeout=3) as plain,
+                context.wrap_socket(plain, server_hostname=name) as connection,
+            ):
+                request = (
+                    f"GET /metadata/endpoints?api-version=2022-09-01 HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+                )
+                connection.sendall(request.encode())
+                status = connection.recv(4096).split(b"\r\n", 1)[0].decode(errors="replace")
+        except OSError as error:
+            return str(error)
+        return None if " 200 " in f"{status} " else status or "it closed the connection"
 
     def _keep_names(self) -> None:
         address = str(self.site.api_address)
