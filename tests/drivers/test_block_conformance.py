@@ -27,9 +27,7 @@ class Bench:
         self.folder = folder
         self.shelf = Shelf(images={"base.qcow2": 8 * MIB})
         if kind == "qcow2":
-            self.settings = Qcow2Settings(
-                folder / "disks", folder / "images", tools.command("qemu-img"), tools.environment()
-            )
+            self.settings = Qcow2Settings(folder / "disks", folder / "images", tools.command("qemu-img"), tools.environment())
             (folder / "images").mkdir()
             self.image("create", "-q", "-f", "qcow2", str(folder / "images" / "base.qcow2"), str(8 * MIB))
 
@@ -86,9 +84,7 @@ def test_disks_from_images_and_from_disks(bench: Bench) -> None:
         (16 * MIB, CopyOf("missing.qcow2"), "DiskImageNotFound"),
     ],
 )
-def test_impossible_disks_say_why_and_leave_nothing(
-    bench: Bench, size: int, origin: FromImage | CopyOf, code: str
-) -> None:
+def test_impossible_disks_say_why_and_leave_nothing(bench: Bench, size: int, origin: FromImage | CopyOf, code: str) -> None:
     async def script(pool: BlockPool) -> None:
         with pytest.raises(LazurError) as caught:
             await pool.create("a.qcow2", size, origin)

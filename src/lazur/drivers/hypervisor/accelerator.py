@@ -19,8 +19,8 @@ from lazur.kernel.log import logger
 BOOT_LIMIT_SECONDS = 20.0
 """A guest that has not reached its own user space by then does not run with KVM."""
 
-_SIGN = b"LAZUR-"
-"""What the tiny image's user space begins its serial messages with."""
+_SIGN = b"login:"
+"""What the tiny image's console says at the end of its boot, also without a network."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 from collections import defaultdict
@@ -47,6 +48,9 @@ _SCAN_SECONDS = 1.0
 _SERIAL_LIMIT = 4 * 1024 * 1024
 _SERIAL_KEPT = 1024 * 1024
 _DEVICE = device_id("")
+
+# QEMU quotes the offending argument in front of its complaint; the whole line is in the evidence.
+_ARGUMENT = re.compile(r"^.*?qemu-system-\S+: (-\w+ \{.*\}: )?")
 
 _log = logger("drivers.hypervisor.qemu")
 
@@ -313,7 +317,7 @@ class QemuHypervisor:
         words = self._last_words(machine.uid)
         serial = await self.serial_tail(machine.uid, LAST_WORDS)
         await self._end(machine.uid)
-        last = words.strip().rpartition("\n")[2]
+        last = _ARGUMENT.sub("", words.strip().rpartition("\n")[2])
         return LazurError(
             "MachineStartFailed",
             f"QEMU could not start machine '{machine.name}': {last or 'it gave no reason'}",

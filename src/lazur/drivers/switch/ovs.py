@@ -20,11 +20,12 @@ _TAP = re.compile(r"t[0-9a-f]{10}")
 
 @dataclass(frozen=True)
 class OvsSettings:
-    """The database's address and the bridge; `prefix` runs the tools elsewhere (`ip netns exec NAME`)."""
+    """The database's address, the bridge and the tools; `prefix` runs `ip` elsewhere (`ip netns exec NAME`)."""
 
     database: str = "unix:/run/openvswitch/db.sock"
     bridge: str = "br-int"
     prefix: Sequence[str] = ()
+    vsctl: Sequence[str] = ("ovs-vsctl",)
     wait_seconds: int = 10
 
 
@@ -71,32 +72,33 @@ class OvsSwitch:
         if not taps:
             return {}
         table = json.loads(await self._vsctl("--format=json", "--columns=name,external_ids", "list", "Interface"))
-        return {
-            name: dict(ids[1]).get("iface-id", "") for name, ids in table["data"] if name in taps
-        }
+        return {name: dict(ids[1]).get("iface-id", "") for name, ids in table["data"] if name in taps}
 
     async def _vsctl(self, *arguments: str) -> bytes:
         # --no-wait: a dead ovs-vswitchd takes the port up when it is back; waiting here would not help it.
         settings = self._settings
-        return await self._run(
-            "ovs-vsctl", f"--db={settings.database}", f"--timeout={settings.wait_seconds}", "--no-wait", *arguments
-        )
+        common = (f"--db={settings.database}", f"--timeout={settings.wait_seconds}", "--no-wait")
+        code, output, words = await self._call(*settings.vsctl, *common, *arguments)
+        if code != 0:
+            raise Unavailable("The host's virtual switch does not answer.", internal=words)
+        return output
 
     async def _run(self, *command: str) -> bytes:
+        code, output, words = await self._call(*self._settings.prefix, *command)
+        if code != 0:
+            raise LazurError("TapFailed", f"{' '.join(command[:3])} failed: {words}", status=500, retryable=True)
+        return output
+
+    async def _call(self, *command: str) -> tuple[int | None, bytes, str]:
+        """Exit code, output and last words of a tool."""
         process = await asyncio.create_subprocess_exec(
-            *self._settings.prefix,
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         output, complaint = await process.communicate()
-        if process.returncode == 0:
-            return output
-        words = complaint.decode(errors="replace").strip()[-2000:]
-        if command[0] == "ovs-vsctl":
-            raise Unavailable("The host's virtual switch does not answer.", internal=words)
-        raise LazurError("TapFailed", f"{' '.join(command[:3])} failed: {words}", status=500, retryable=True)
+        return process.returncode, output, complaint.decode(errors="replace").strip()[-2000:]
 
 
 def _check(tap: str) -> None:
