@@ -65,6 +65,10 @@ class BlockPool(Protocol):
         """Facts of a disk, None when there is none."""
         ...
 
+    async def tidy(self) -> None:
+        """Drop what an earlier process left half made. Only for the pool's own executor, before it makes anything."""
+        ...
+
     async def list(self) -> Sequence[str]:
         """Names of all disks of the pool."""
         ...

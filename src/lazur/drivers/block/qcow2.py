@@ -41,9 +41,6 @@ class Qcow2Pool:
         self._settings = settings
         self._turn = asyncio.Semaphore(settings.parallel)
         settings.disks.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Whatever an earlier process did not finish is of no use: creation starts anew.
-        for leftover in settings.disks.glob(f"{_TEMPORARY}*"):
-            leftover.unlink(missing_ok=True)
 
     async def create(self, name: str, size: int, origin: Origin) -> DiskInfo:
         path = self._path(name)
@@ -91,6 +88,10 @@ class Qcow2Pool:
     async def info(self, name: str) -> DiskInfo | None:
         path = self._path(name)
         return await self._inspect(path) if path.exists() else None
+
+    async def tidy(self) -> None:
+        for leftover in self._settings.disks.glob(f"{_TEMPORARY}*"):
+            leftover.unlink(missing_ok=True)
 
     async def list(self) -> Sequence[str]:
         return sorted(p.name for p in self._settings.disks.iterdir() if p.is_file() and not p.name.startswith("."))

@@ -55,6 +55,9 @@ class SimulatedPool:
         _check(name)
         return self._describe(name) if name in self._shelf.disks else None
 
+    async def tidy(self) -> None:
+        """A simulated disk is never half made."""
+
     async def list(self) -> Sequence[str]:
         return sorted(self._shelf.disks)
 

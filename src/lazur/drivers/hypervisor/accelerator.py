@@ -44,7 +44,7 @@ class Probe:
         known = self._known()
         if known is not None:
             return known
-        image = next(iter(sorted(self.images.glob("tiny-*.qcow2"))), None)
+        image = next(iter(sorted(self.images.glob("tiny*.qcow2"))), None)
         if image is None:
             return "tcg"
         answer = "kvm" if await self._boots(image, clock) else "tcg"

@@ -21,7 +21,8 @@ class DiskHandler:
         self._pool = pool
 
     async def adopt(self, desires: Sequence[Desire]) -> None:
-        """Nothing is taken down: a disk without a desire may be the only copy of somebody's data; fsck names it."""
+        """No disk is taken down: one without a desire may be the only copy of somebody's data; fsck names it."""
+        await self._pool.tidy()
 
     async def apply(self, desire: Desire) -> Report:
         name, size = _field(desire, "path", str), _field(desire, "sizeBytes", int)
