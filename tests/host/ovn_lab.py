@@ -27,7 +27,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def host_image() -> Path | None:
     """The newest host image in the cache, None when there is none."""
     cache = Path(os.environ.get("LAZUR_CACHE", "/var/cache/lazur")) / "host-image"
-    images = [p for p in cache.glob("*") if (p / "usr/bin/ovn-northd").exists()] if cache.is_dir() else []
+    images = [p for p in cache.iterdir() if (p / "usr/bin/ovn-northd").exists()] if cache.is_dir() else []
     return max(images, key=lambda p: p.stat().st_mtime, default=None)
 
 
