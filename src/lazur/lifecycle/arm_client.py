@@ -66,7 +66,7 @@ class ArmClient:
                 found = json.loads(text) if text else None
                 if response.status >= 400:
                     raise _error(found, response.status)
-                return dict(response.headers), found
+                return response.headers.copy(), found
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"{url} does not answer.", internal=repr(error)) from error
 
