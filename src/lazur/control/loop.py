@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from lazur.control.context import Context
@@ -25,6 +26,8 @@ Reconcile = Callable[[Context, Record], Awaitable[Plan]]
 
 _RETRY = (0.2, 0.5, 1, 2, 5, 10, 30)
 _SWEEP = 30.0
+_FEED_KEPT = 10_000
+_OPERATIONS_KEPT = timedelta(days=7)
 
 
 class Loop:
@@ -109,6 +112,7 @@ class Loop:
             for record in self.context.store.list():
                 if record.deleting or record.observed < record.generation:
                     self.wake(record.key)
+            await self.context.store.trim(_FEED_KEPT, self.context.clock.now() - _OPERATIONS_KEPT)
 
     def _later(self, key: str, seconds: float) -> None:
         due = self.context.clock.monotonic() + seconds

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,24 @@ class Quickstart:
             "template": json.loads(TEMPLATE.read_text()),
             "parameters": {"sshPublicKey": {"value": public}},
         }
-        headers, _ = await client.exchange("PUT", path, {"properties": properties})
+        headers = await self._submit(client, path, {"properties": properties})
         await self._follow(client, path, headers)
         outputs = (await client.call("GET", path))["properties"]["outputs"]
         self.built.url, self.built.address = outputs["url"]["value"], outputs["address"]["value"]
         self.built.machines = outputs["machines"]["value"]
 
-    async def _follow(self, client: ArmClient, path: str, headers: dict[str, str] | Any) -> None:
+    async def _submit(self, client: ArmClient, path: str, body: dict[str, Any]) -> Mapping[str, str]:
+        """Start the deployment; one that an earlier quickstart left running is waited for first."""
+        try:
+            return (await client.exchange("PUT", path, body))[0]
+        except LazurError as error:
+            if error.code != "DeploymentActive":
+                raise
+        self._report("  an earlier deployment is still running; waiting for it")
+        await client.settled(path)
+        return (await client.exchange("PUT", path, body))[0]
+
+    async def _follow(self, client: ArmClient, path: str, headers: Mapping[str, str]) -> None:
         """Tell every resource as it is done, until the deployment ends."""
         ended = asyncio.ensure_future(client.wait_for(headers))
         told: set[str] = set()

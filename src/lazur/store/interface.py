@@ -7,6 +7,7 @@ are one transaction, or nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from lazur.model.desire import Report
@@ -22,6 +23,10 @@ class Store(Protocol):
 
     async def report(self, domain: str, reports: Sequence[Report]) -> None:
         """Attach executors' answers to the desires of `domain`; older generations are ignored, `Gone` removes."""
+        ...
+
+    async def trim(self, entries: int, before: datetime) -> None:
+        """Forget feed entries beyond the newest `entries`, and operations that ended before `before`."""
         ...
 
     def get(self, key: str) -> Record | None:

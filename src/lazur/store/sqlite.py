@@ -12,6 +12,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -42,7 +43,8 @@ class SqliteStore:
             self._reader.execute("PRAGMA query_only=ON")
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._waiters: set[asyncio.Future[None]] = set()
+        # In order of arrival, so that a simulation wakes them the same way every time.
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def close(self) -> None:
         """Finish what is queued and let go of the file."""
@@ -61,6 +63,9 @@ class SqliteStore:
 
     async def report(self, domain: str, reports: Sequence[Report]) -> None:
         await self._write(lambda db: _report(db, domain, reports))
+
+    async def trim(self, entries: int, before: datetime) -> None:
+        await self._write(lambda db: _trim(db, entries, before.isoformat()))
 
     async def _write(self, write: Write) -> None:
         loop = asyncio.get_running_loop()
@@ -174,11 +179,11 @@ class SqliteStore:
         if self.position() > since:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
 
 
 _REFERRERS = "SELECT source, path, target, blocking FROM refs WHERE (target = ? OR (target > ? AND target < ?))"
@@ -340,6 +345,12 @@ def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> N
             values = (report.generation, str(report.state), answer, *name)
             db.execute(f"UPDATE desires SET reported = ?, state = ?, answer = ? {where}", values)
         _log(db, "report", row[2], domain)
+
+
+def _trim(db: sqlite3.Connection, entries: int, before: str) -> None:
+    # The sequence itself never goes back: it is AUTOINCREMENT, and the newest entry always stays.
+    db.execute("DELETE FROM feed WHERE sequence <= (SELECT MAX(sequence) FROM feed) - ?", (entries,))
+    db.execute("DELETE FROM operations WHERE open = 0 AND doc ->> '$.ended' < ?", (before,))
 
 
 def _document(db: sqlite3.Connection, document: Document) -> None:

@@ -257,7 +257,7 @@ class LoadBalancer(Resource[LoadBalancerSpec]):
         _back_references(properties)
         for item in (*properties["backendAddressPools"], *properties["inboundNatRules"]):
             users = [r for r in shown.referrers if r.target == item["id"].lower() and r.source != record.key]
-            ids = [{"id": f"{u.source}/ipConfigurations/{u.path.partition('[')[2].partition(']')[0]}"} for u in users]
+            ids = [{"id": i} for i in shown.children_of(users, "ipConfigurations")]
             if ids and "/inboundNatRules/" in item["id"]:
                 item["properties"]["backendIPConfiguration"] = ids[0]
             elif ids:

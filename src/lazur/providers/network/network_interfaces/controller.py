@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lazur.control.context import Context
-from lazur.control.plan import Plan, outcome_of
+from lazur.control.plan import Gone, Plan, Waiting, outcome_of
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record, Wanted
 from lazur.providers.network.common import subnet_uid
@@ -65,3 +65,12 @@ def _configuration(context: Context, record: Record, index: int, item: dict[str,
         "primary": bool(said.get("primary", index == 0)),
         "publicAddress": public.allocated.get("address") if public else None,
     }
+
+
+async def dismantle(context: Context, record: Record) -> Plan:
+    """Unplug it; then it goes, and with it the public addresses that were to be deleted together with it."""
+    if context.desires(record):
+        return Plan(Waiting("removing"), desires=())
+    public = [c["properties"].get("publicIPAddress", {}) for c in _configurations(record)]
+    also = [p["id"].lower() for p in public if p.get("properties", {}).get("deleteOption") == "Delete"]
+    return Plan(Gone(), desires=(), delete=also)

@@ -122,7 +122,7 @@ class NetworkInterface(Resource[NetworkInterfaceSpec]):
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """With addresses, hardware address, and the machine it is attached to."""
         record, properties = shown.record, shown.properties
-        machine = next((r.source for r in shown.referrers if "/virtualmachines/" in r.source), None)
+        machine = next(iter(shown.users("virtualMachines")), None)
         attached = machine is not None
         for index, item in enumerate(properties["ipConfigurations"]):
             inner = item["properties"]
@@ -132,7 +132,7 @@ class NetworkInterface(Resource[NetworkInterfaceSpec]):
             inner["primary"] = inner.get("primary", index == 0 or None) or False
         properties["resourceGuid"] = record.uid
         if attached:
-            properties["virtualMachine"] = {"id": record.status.get("machine") or machine}
+            properties["virtualMachine"] = {"id": machine}
             properties["macAddress"] = record.allocated["mac"].upper().replace(":", "-")
         properties["primary"] = bool(record.status.get("primary", attached))
         properties.setdefault("enableIPForwarding", False)

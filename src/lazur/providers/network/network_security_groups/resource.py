@@ -181,8 +181,8 @@ class NetworkSecurityGroup(Resource[NetworkSecurityGroupSpec]):
         properties.setdefault("securityRules", [])
         properties["resourceGuid"] = shown.record.uid
         properties["defaultSecurityRules"] = [_shown_default(shown, r) for r in copy.deepcopy(DEFAULT_RULES)]
-        interfaces = sorted({r.source for r in shown.referrers if "/networkinterfaces/" in r.source})
-        subnets = sorted({_subnet_key(r.source, r.path) for r in shown.referrers if "/virtualnetworks/" in r.source})
+        interfaces = shown.users("networkInterfaces")
+        subnets = shown.children_of((r for r in shown.referrers if "/virtualnetworks/" in r.source), "subnets")
         if interfaces:
             properties["networkInterfaces"] = [{"id": i} for i in interfaces]
         if subnets:
@@ -195,7 +195,3 @@ def _shown_default(shown: Rendering, rule: dict[str, Any]) -> dict[str, Any]:
     rule |= {"id": str(id), "type": id.type, "etag": f'W/"{shown.record.etag}"'}
     rule["properties"]["provisioningState"] = shown.record.state
     return rule
-
-
-def _subnet_key(source: str, path: str) -> str:
-    return f"{source}/subnets/{path.partition('[')[2].partition(']')[0]}"

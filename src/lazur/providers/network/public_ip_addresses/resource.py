@@ -64,6 +64,5 @@ class PublicIPAddress(Resource[PublicIPAddressSpec]):
         user = next((r for r in shown.referrers if r.blocking), None)
         if user is not None:
             kind = "frontendIPConfigurations" if "/loadbalancers/" in user.source else "ipConfigurations"
-            name = shown.record.status.get("configuration") or user.path.partition("[")[2].partition("]")[0]
-            properties["ipConfiguration"] = {"id": f"{user.source}/{kind}/{name}"}
+            properties["ipConfiguration"] = {"id": shown.children_of([user], kind)[0]}
         return properties

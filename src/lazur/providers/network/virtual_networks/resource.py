@@ -133,15 +133,9 @@ class VirtualNetwork(Resource[VirtualNetworkSpec]):
         properties.setdefault("enableDdosProtection", False)
         for subnet in properties["subnets"]:
             below = subnet["id"].lower()
-            users = sorted(
-                {f"{r.source}/ipConfigurations/{_configuration(r.path)}" for r in shown.referrers if r.target == below}
-            )
+            users = shown.children_of((r for r in shown.referrers if r.target == below), "ipConfigurations")
             if users:
                 subnet["properties"]["ipConfigurations"] = [{"id": u} for u in users]
             subnet["properties"].setdefault("privateEndpointNetworkPolicies", "Disabled")
             subnet["properties"].setdefault("privateLinkServiceNetworkPolicies", "Enabled")
         return properties
-
-
-def _configuration(path: str) -> str:
-    return path.partition("[")[2].partition("]")[0] or "0"
