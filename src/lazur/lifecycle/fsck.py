@@ -7,7 +7,7 @@ is the executors' work, and an auditor that repairs hides their mistakes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ def audit(facts: Facts) -> list[Finding]:
     desires = facts.control["desires"]
     found = [
         *_documents(facts.control),
-        *_rows(facts.network),
+        *_overlay(facts.network, facts.hosts.keys(), desires),
         *_disks(facts.storage, [d for d in desires if d["domain"] == "storage/main"]),
     ]
     for name, seen in sorted(facts.hosts.items()):
@@ -93,9 +93,22 @@ def _documents(control: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("control", "claim", what, f"its owner {owner} is gone")
 
 
-def _rows(network: Mapping[str, Any]) -> Iterator[Finding]:
-    for problem, table, key in network["rows"]:
-        yield Finding("network", "row", f"{table} {key}", f"is {problem}")
+def _overlay(network: Mapping[str, Any], hosts: Collection[str], desires: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Rows that differ, hosts that do not take part, ports of running machines that are up nowhere or elsewhere."""
+    for line in network["drift"]:
+        problem, _, row = line.partition(": ")
+        yield Finding("network", "row", row, f"is {problem}")
+    for host in sorted(set(hosts) - set(network["chassis"])):
+        yield Finding("network", "chassis", host, "takes no part in the overlay")
+    for desire in desires:
+        payload = desire["payload"]
+        if desire["kind"] != "vm" or desire["removed"] or payload["power"] != "running":
+            continue
+        home = desire["domain"].partition("/")[2]
+        for port in [nic["port"] for nic in payload["nics"]]:
+            found = network["bindings"].get(port)
+            if found != home:
+                yield Finding("network", "port", port, f"should be up on {home} and is {'on ' + found if found else 'down'}")
 
 
 def _disks(storage: Mapping[str, Any], wanted: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -34,8 +34,11 @@ def _snapshot(config: RoleConfig) -> tuple[Sequence[Record], Sequence[DesireReco
 
 
 async def _control(config: RoleConfig) -> dict[str, Any]:
+    return documents(*_snapshot(config))
+
+
+def documents(records: Sequence[Record], desires: Sequence[DesireRecord], orphans: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Resources with their state, every desire, and what belongs to nobody."""
-    records, desires, orphans = _snapshot(config)
     names = ("uid", "state", "generation", "observed", "deleting")
     return {
         "resources": [{"id": str(r.id), **{n: getattr(r, n) for n in names}} for r in records],
@@ -50,9 +53,8 @@ async def _control(config: RoleConfig) -> dict[str, Any]:
 
 async def _network(config: RoleConfig) -> dict[str, Any]:
     """How the overlay's rows differ from what the desires compile to, and which ports are up where."""
-    from lazur.drivers.network.diff import Delete, Insert, diff
     from lazur.drivers.network.ovn import OvnNetwork, OvnSettings
-    from lazur.providers.network.compiler import compile_network, read_state
+    from lazur.providers.network.host import NetworkHandler
 
     wanted = [
         Desire(d.wanted.domain, d.wanted.kind, d.wanted.key, d.generation, d.wanted.payload, d.removed)
@@ -61,14 +63,11 @@ async def _network(config: RoleConfig) -> dict[str, Any]:
     ]
     driver = OvnNetwork(OvnSettings(config.northbound, config.southbound), SystemClock())
     try:
-        compiled = compile_network(read_state(wanted), sorted(await driver.chassis()))
-        found = diff(compiled.rows, await driver.actual())
-        bindings = dict(await driver.port_bindings())
+        drift = list(await NetworkHandler(driver).drift(wanted))
+        bindings, chassis = dict(await driver.port_bindings()), sorted(await driver.chassis())
     finally:
         await driver.close()
-    kinds = {Insert: "missing", Delete: "extra"}
-    rows = [[kinds.get(type(op), "different"), op.row.table, op.row.key] for op in found]
-    return {"rows": rows, "bindings": bindings, "chassis": sorted(h.name for h in config.hosts)}
+    return {"drift": drift, "bindings": bindings, "chassis": chassis}
 
 
 async def _storage(config: RoleConfig) -> dict[str, Any]:

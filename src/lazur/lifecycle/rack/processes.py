@@ -93,10 +93,13 @@ def _hierarchies() -> list[str]:
 
 
 def mounts_below(folder: Path) -> list[Path]:
-    """Mount points at or below `folder`, the deepest first."""
-    table = Path("/proc/self/mountinfo").read_text().splitlines()
-    points = [Path(line.split()[4].replace("\\040", " ")) for line in table]
-    return sorted((p for p in points if p == folder or folder in p.parents), key=lambda p: len(p.parts), reverse=True)
+    """Mount points at or below `folder`, the deepest first, and overlays that write there though `folder` was renamed."""
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = Path(line.split()[4].replace("\\040", " "))
+        if folder in (point, *point.parents) or f"upperdir={folder}/" in line:
+            points.append(point)
+    return sorted(points, key=lambda point: len(point.parts), reverse=True)
 
 
 def unmount_below(folder: Path) -> None:

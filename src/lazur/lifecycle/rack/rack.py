@@ -142,14 +142,7 @@ class Rack:
     def _take_over(self) -> None:
         """See what an earlier run left, and note what this one will add to the machine."""
         record = self._read_record()
-        owner = record.get("state")
-        if owner not in (None, str(self.paths.state)) and any(self._alive(name) for name in self.names):
-            raise LazurError(
-                "AnotherRackRuns",
-                f"The rack whose state is under {owner} uses this machine's addresses; `LAZUR_STATE={owner} lazur down`"
-                " ends it.",
-                status=409,
-            )
+        self._refuse_another(record)
         before = Rack.remembered(self.paths.state)
         if before is not None:
             self._refuse_to_lose_hosts(before)
@@ -167,6 +160,18 @@ class Rack:
             record["egress"] = {"interface": egress, "forwarding": network.forwarding(egress).read_text().strip()}
         self.paths.record.write_text(json.dumps(record))
         (self.paths.state / "site.json").write_text(self.site.model_dump_json(by_alias=True, indent=1))
+
+    def _refuse_another(self, record: Mapping[str, Any]) -> None:
+        """A machine carries one rack; nobody's guests end because somebody else looked at another folder."""
+        owner = record.get("state", str(self.paths.state))
+        running = any(self._alive(name) for name in self._every_name())
+        if owner != str(self.paths.state) and Path(owner).is_dir() and running:
+            raise LazurError(
+                "AnotherRackRuns",
+                f"The rack whose state is under {owner} uses this machine's addresses; `LAZUR_STATE={owner} lazur down`"
+                " ends it.",
+                status=409,
+            )
 
     def _refuse_to_lose_hosts(self, before: Site) -> None:
         mine = set(self.names)
@@ -306,9 +311,11 @@ class Rack:
         with self._locked():
             begun = self._clock.monotonic()
             record = self._read_record()
+            self._refuse_another(record)
             self._hosts_file.remove()
             names = self._every_name()
             self._take_down(record)
+            self._forget_damaged_site()
             if purge:
                 processes.unmount_below(self.paths.state)
                 shutil.rmtree(self.paths.state, ignore_errors=True)
@@ -332,12 +339,21 @@ class Rack:
         if layout.MACHINE_LINK in network.links(None):
             run(["ip", "link", "delete", layout.MACHINE_LINK])
         self._undo_egress(record)
-        processes.unmount_below(self.paths.all_containers)
+        for paths in {self.paths, layout.Paths(Path(record.get("state", self.paths.state)))}:
+            processes.unmount_below(paths.all_containers)
         processes.unmount_below(self.paths.runtime)
         if record.get("ownNetnsMount") and layout.NETNS.is_dir() and not any(layout.NETNS.iterdir()):
             processes.unmount_below(layout.NETNS)
             layout.NETNS.rmdir()
         shutil.rmtree(self.paths.runtime, ignore_errors=True)
+
+    def _forget_damaged_site(self) -> None:
+        """A remembered site that cannot be read would be in the way of the next `up`."""
+        try:
+            Rack.remembered(self.paths.state)
+        except LazurError as error:
+            self._report(f"forgetting the remembered site: {error.message}")
+            (self.paths.state / "site.json").unlink()
 
     def _undo_egress(self, record: Mapping[str, Any]) -> None:
         egress = record.get("egress")
@@ -353,7 +369,8 @@ class Rack:
         try:
             before = Rack.remembered(self.paths.state)
         except LazurError:
-            before = None  # damaged; the folders and namespaces below speak for themselves
+            # Damaged: the folders and namespaces below speak for themselves.
+            before = None
         names |= set(layout.containers(before)) if before else set()
         for folder in (self.paths.all_containers, self.paths.oci, self.paths.runtime / "containers"):
             names |= {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
