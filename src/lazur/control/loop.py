@@ -213,12 +213,14 @@ class Loop:
         if unchanged and (plan.desires is None or self._same_desires(record, plan)):
             return None
         records = [m for m in marked if m is not None]
-        if after != record and not gone:
+        written = after != record and not gone
+        if written:
             records.append(after.with_(version=record.version + 1))
         guard = [plan.guard] if plan.guard else []
         return Change(
             records=records,
             removed=[(record.key, record.version)] if gone else (),
+            unchanged=() if written or gone else [(record.key, record.version)],
             operations=operations,
             rewire=rewire,
             desires_of=record.key if plan.desires is not None else None,

@@ -170,8 +170,9 @@ class Change:
 
     `records` are written if the stored version is `record.version - 1` (0 creates). `removed` lists (key, version).
     `references` and `claims` replace those of the sources / owners listed in `rewire`. `desires` is the complete wanted
-    set of `desires_of`; what is stored beyond it is marked removed. `requires` are resources that must exist and not be
-    deleting, `unreferenced` ones that nothing may refer to with a blocking reference; both are checked in the transaction.
+    set of `desires_of`; what is stored beyond it is marked removed. `unchanged` lists (key, version) of
+    resources the change was decided from without writing them, `requires` resources that must exist and not be deleting,
+    `unreferenced` ones that nothing may refer to with a blocking reference; all are checked in the transaction.
     """
 
     records: Sequence[Record] = ()
@@ -181,5 +182,6 @@ class Change:
     desires_of: str | None = None
     desires: Sequence[Wanted] = ()
     documents: Sequence[Document] = ()
+    unchanged: Sequence[tuple[str, int]] = ()
     requires: Sequence[str] = ()
     unreferenced: Sequence[str] = ()

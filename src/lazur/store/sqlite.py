@@ -253,6 +253,10 @@ def _apply(db: sqlite3.Connection, change: Change) -> None:
 
 
 def _check(db: sqlite3.Connection, change: Change) -> None:
+    for key, version in change.unchanged:
+        row = db.execute("SELECT version FROM resources WHERE key = ?", (key,)).fetchone()
+        if row is None or row[0] != version:
+            raise Conflict("The resource was changed by another request.", target=key)
     for key in change.requires:
         row = db.execute("SELECT doc ->> '$.deleting' FROM resources WHERE key = ?", (key,)).fetchone()
         if row is None or row[0]:
