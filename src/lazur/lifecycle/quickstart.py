@@ -177,7 +177,7 @@ The endpoints
   sign-in  https://{names["login"]}
 Go on with az
   eval "$(./lazur env)"        # a private az configuration, the CA, the credentials
-  az login --service-principal -u "$LAZUR_CLIENT_ID" -p "$LAZUR_CLIENT_SECRET" --tenant "$LAZUR_TENANT_ID"
+  az login --service-principal -u "$LAZUR_CLIENT_ID" -p "$LAZUR_CLIENT_SECRET" --tenant "$LAZUR_TENANT"
   az vm list -g {GROUP} -d -o table
 Look closer        ./lazur status; ./lazur logs control; ./lazur fsck
 Take it all away   ./lazur down            (--purge deletes the disks as well)
