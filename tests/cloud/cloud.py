@@ -1,24 +1,33 @@
-"""An in-process cloud: the real control plane and real executors over simulated drivers, under virtual time."""
+"""An in-process cloud: the real control plane and real executors over simulated drivers, under virtual time.
+
+A `World` is what outlives every process; a `Cloud` is a set of processes over it, any of which may be killed and started
+again. With a `Fuse` the cloud dies before or after the n-th effect; with `Trouble` its messages get lost and late.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lazur.drivers.network.simulated import SimulatedNetwork
 from lazur.executor.core import Executor
+from lazur.executor.handlers import Handler
 from lazur.executor.ledger import MemoryLedger
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.sealing import StampKey
-from lazur.kernel.clock import Clock
-from lazur.kernel.errors import LazurError
+from lazur.kernel.clock import VirtualClock
+from lazur.kernel.errors import LazurError, Unavailable
 from lazur.kernel.ids import SeededIds
+from lazur.kernel.simulation import run_virtual
 from lazur.lifecycle.control_plane import ControlPlane, Machine
 from lazur.model.armid import ArmId
+from lazur.model.desire import Batch, Report
 from lazur.model.documents import Operation, Record
 from lazur.model.rights import Caller
 from lazur.model.stamp import Image, Stamp
@@ -26,9 +35,22 @@ from lazur.providers.compute.host import SimulatedHost, SimulatedStorage, host_h
 from lazur.providers.network.host import NetworkHandler
 from lazur.store.codec import dumps
 from lazur.store.sqlite import SqliteStore
+from tests.executor.vmworld import Fuse, Fused
 
 VERSION = "2024-11-01"
 TINY = Image("Lazur", "TinyLinux", "1", "1.0.0", "tiny.qcow2", 256 << 20, alias="TinyLinux")
+MACHINES = (Machine("h01", 4, 8192, 0, driver="simulated"), Machine("h02", 4, 8192, 1, driver="simulated"))
+CONTROL, STORAGE, NETWORK = "control", "storage/main", "network/main"
+
+_EFFECTS = {
+    "hypervisor": ("start", "powerdown", "kill", "forget", "attach_disk", "detach_disk"),
+    "switch": ("plug", "unplug"),
+    "discs": ("put", "drop"),
+    "records": ("save", "drop"),
+}
+_HEX = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.I)
+_MAC = re.compile(r"00:0d:3a(:[0-9a-f]{2}){3}")
+_TAP = re.compile(r"\bt[0-9a-f]{10}\b")
 
 
 @dataclass
@@ -40,25 +62,134 @@ class World:
     storage: SimulatedStorage = field(default_factory=SimulatedStorage)
     network: SimulatedNetwork = field(default_factory=SimulatedNetwork)
     network_ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    starts: int = 0
+    """How often a control plane was started over it: no two of them draw the same ids."""
+    elapsed: float = 0.0
+    """Seconds of virtual time that have passed in it."""
+    made: list[str] = field(default_factory=list)
+    """Every disk that was ever made, in order."""
+
+    def copy(self) -> World:
+        """An equal world with a life of its own."""
+        store = SqliteStore(None)
+        store._writer.deserialize(self.store._writer.serialize())
+        rest = copy.deepcopy(replace(self, store=None))  # type: ignore[arg-type]
+        return replace(rest, store=store)
+
+    def clock(self) -> VirtualClock:
+        """A clock that goes on where this world's time stands."""
+        clock = VirtualClock()
+        clock.advance(self.elapsed)
+        return clock
+
+
+class Trouble:
+    """What may happen to a message between an executor and the control plane. This one lets everything through."""
+
+    async def ask(self, domain: str) -> None:
+        """Before a question for changes; raise `Unavailable` to lose it."""
+
+    async def told(self, domain: str) -> None:
+        """Before its answer arrives; raise `Unavailable` to lose that."""
+
+    async def report(self, domain: str) -> None:
+        """Before reports are taken; raise `Unavailable` to lose them."""
+
+    async def taken(self, domain: str) -> None:
+        """After reports were taken; raise `Unavailable` to lose the answer."""
+
+
+class Wire:
+    """An executor's way to whichever control plane lives."""
+
+    def __init__(self, cloud: Cloud, domain: str) -> None:
+        self._cloud = cloud
+        self._domain = domain
+
+    async def changes(self, since: int, wait: float) -> Batch:
+        trouble, plane = self._cloud.trouble, self._cloud.living()
+        await trouble.ask(self._domain)
+        batch = await plane.desires(self._domain).changes(since, wait)
+        await trouble.told(self._domain)
+        if self._cloud.living() is not plane:
+            raise Unavailable("The control plane was started again.")
+        return batch
+
+    async def report(self, reports: Sequence[Report]) -> None:
+        await self._cloud.trouble.report(self._domain)
+        await self._cloud.living().desires(self._domain).report(reports)
+        await self._cloud.trouble.taken(self._domain)
+
+    async def artifact(self, name: str, content: bytes) -> None:
+        await self._cloud.living().desires(self._domain).artifact(name, content)
 
 
 class Cloud:
     """One running cloud over a `World`; may be stopped and started again over the same one."""
 
-    def __init__(self, clock: Clock, *, seed: int = 1, world: World | None = None,
-                 machines: Sequence[Machine] | None = None) -> None:  # fmt: skip
+    def __init__(self, clock: VirtualClock, *, seed: int = 1, world: World | None = None,
+                 machines: Sequence[Machine] = MACHINES, fuse: Fuse | None = None,
+                 trouble: Trouble | None = None) -> None:  # fmt: skip
         self.clock = clock
         self.seed = seed
         self.world = world or World()
-        self.machines = machines or (
-            Machine("h01", 4, 8192, 0, driver="simulated"),
-            Machine("h02", 4, 8192, 1, driver="simulated"),
-        )
-        self._tasks: list[asyncio.Task[None]] = []
+        self.machines = machines
+        self.fuse = fuse
+        self.trouble = trouble or Trouble()
+        self.plane: ControlPlane
+        self._alive: ControlPlane | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    # -- processes ----------------------------------------------------------------------------------------------------
 
     async def start(self) -> Cloud:
         """Bring every process up."""
-        ids = SeededIds(self.seed)
+        for name in self.processes:
+            await self.revive(name)
+        return self
+
+    @property
+    def processes(self) -> list[str]:
+        """Names of everything that can be killed, in the order it is brought up."""
+        return [CONTROL, *(f"host/{m.name}" for m in self.machines), STORAGE, NETWORK]
+
+    async def revive(self, name: str) -> None:
+        """Start a process that does not run."""
+        if name not in self._tasks:
+            run = await self._control() if name == CONTROL else self._executor(name).run()
+            self._tasks[name] = asyncio.create_task(run)
+
+    async def kill(self, name: str) -> None:
+        """kill -9: nothing is told, the world stays as it is."""
+        if name == CONTROL:
+            self._alive = None
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """kill -9 of everything at the same moment."""
+        self._alive = None
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.world.elapsed = self.clock.monotonic()
+
+    def living(self) -> ControlPlane:
+        """The control plane, when it runs."""
+        if self._alive is None:
+            raise Unavailable("The control plane does not run.")
+        return self._alive
+
+    def _fused(self, inner: Any, *effects: str) -> Any:
+        return Fused(inner, self.fuse, effects) if self.fuse is not None else inner
+
+    async def _control(self) -> Any:
+        self.world.starts += 1
+        ids = SeededIds(self.seed * 1000 + self.world.starts)
         stamp = Stamp(
             "local", "lazur.internal", "", "", "https://management.local.lazur.internal",
             "https://login.local.lazur.internal", ("203.0.113.0/24",), "10.239.4.0/22", "10.239.4.1", images=(TINY,),
@@ -66,37 +197,29 @@ class Cloud:
         )  # fmt: skip
         key = StampKey(bytes(32), ids)
         endpoints = Endpoints.for_region("local", "lazur.internal")
-        self.plane = await ControlPlane.open(self.world.store, stamp, endpoints, key, self.clock, ids, machines=self.machines)
+        store = self._fused(self.world.store, "commit", "report")
+        self.plane = await ControlPlane.open(store, stamp, endpoints, key, self.clock, ids, machines=self.machines)
         self.subscription = ArmId(self.plane.stamp.subscription)
         secrets = self.plane.secrets
         self.owner = Caller(secrets.tenant_id, secrets.client_object_id, "lazur-cli", "ServicePrincipal", secrets.client_id)
-        self._spawn(self.plane.run())
-        for machine in self.machines:
-            self._start_host(machine.name)
-        source = self.plane.desires("storage/main")
-        handlers = storage_handlers(self.world.storage.pool())
-        self._spawn(Executor("storage/main", source, self.world.storage.ledger, handlers, self.clock).run())
-        self.world.network.hosts |= {m.name for m in self.machines}
-        source = self.plane.desires("network/main")
-        executor = Executor("network/main", source, self.world.network_ledger, [NetworkHandler(self.world.network)], self.clock)
-        self._spawn(executor.run())
-        return self
+        self._alive = self.plane
+        return self.plane.run()
 
-    def _start_host(self, name: str) -> None:
-        host = self.world.hosts.setdefault(name, SimulatedHost())
-        source = self.plane.desires(f"host/{name}")
-        handlers = host_handlers(host.parts(self.clock), self.clock, source.artifact)
-        self._spawn(Executor(f"host/{name}", source, host.ledger, handlers, self.clock).run())
-
-    def _spawn(self, work: Any) -> None:
-        self._tasks.append(asyncio.ensure_future(work))
-
-    async def stop(self) -> None:
-        """kill -9 of everything: nothing is told, the world stays as it is."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+    def _executor(self, domain: str) -> Executor:
+        wire: Any = Wire(self, domain)
+        handlers: Sequence[Handler]
+        if domain == STORAGE:
+            pool = _Remembering(self.world.storage.pool(), self.world.made)
+            ledger, handlers = self.world.storage.ledger, storage_handlers(self._fused(pool, "create", "grow", "delete"))
+        elif domain == NETWORK:
+            self.world.network.hosts |= {m.name for m in self.machines}
+            ledger, handlers = self.world.network_ledger, [NetworkHandler(self._fused(self.world.network, "apply"))]
+        else:
+            host = self.world.hosts.setdefault(domain.partition("/")[2], SimulatedHost())
+            ledger, parts = host.ledger, host.parts(self.clock)
+            fused = {name: self._fused(getattr(parts, name), *effects) for name, effects in _EFFECTS.items()}
+            handlers = host_handlers(replace(parts, **fused), self.clock, wire.artifact)
+        return Executor(domain, wire, self._fused(ledger, "accept", "forget"), handlers, self.clock)
 
     # -- what a customer does -----------------------------------------------------------------------------------------
 
@@ -133,6 +256,24 @@ class Cloud:
                 raise TimeoutError(f"{operation.verb} {operation.key} did not end")
             await self.clock.sleep(0.5)
 
+    async def settled(self, seconds: float = 3600.0) -> None:
+        """Wait until every resource is as wanted and every desire was answered."""
+        deadline = self.clock.monotonic() + seconds
+        while left := self.unsettled():
+            if self.clock.monotonic() > deadline:
+                raise TimeoutError(f"not settled: {left[:5]}")
+            await self.clock.sleep(1.0)
+
+    def unsettled(self) -> list[str]:
+        """Resources and desires on which work goes on."""
+        store, left = self.world.store, []
+        for record in store.list():
+            if record.deleting or record.observed < record.generation:
+                left.append(f"{record.key} is {record.state}")
+            wanted = store.desires(record.key)
+            left += [f"{d.wanted.kind} of {record.key}" for d in wanted if d.removed or not (d.ready or d.failed)]
+        return left
+
     def show(self, id: ArmId, expand: str = "") -> dict[str, Any]:
         """GET."""
         found = self.world.store.get(id.key)
@@ -153,11 +294,123 @@ class Cloud:
     def outside(self) -> dict[str, Any]:
         """Everything of the outside world by kind; empty lists when nothing is there."""
         hosts = {
-            name: {"machines": sorted(h.room.machines), "taps": sorted(h.board.taps)} for name, h in self.world.hosts.items()
+            name: {
+                "machines": sorted(h.room.machines),
+                "logs": sorted(h.room.serial),
+                "taps": sorted(h.board.taps),
+                "cds": list(h.discs.list()),
+                "records": list(h.records.list()),
+                "ledger": sorted(f"{d.kind}/{d.key}" for d in h.ledger.load()),
+            }
+            for name, h in sorted(self.world.hosts.items())
         }
-        return {"hosts": hosts, "disks": sorted(self.world.storage.shelf.disks)}
+        rows = sorted(f"{row.table}/{row.key}" for row in self.world.network._rows)
+        ledgers = [*self.world.storage.ledger.load(), *self.world.network_ledger.load()]
+        return {
+            "hosts": hosts,
+            "disks": sorted(self.world.storage.shelf.disks),
+            "rows": rows,
+            "ledgers": sorted(f"{d.kind}/{d.key}" for d in ledgers),
+        }
+
+    def leaked(self) -> list[str]:
+        """Whatever of the outside world is left although no resource but the stamp's own exists."""
+        seen, left = self.outside(), []
+        for host, things in seen.pop("hosts").items():
+            left += [f"{host}: {kind} {thing}" for kind, found in things.items() for thing in found]
+        left += [f"{kind} {thing}" for kind, found in seen.items() for thing in found]
+        rows = self.world.store._writer.execute("SELECT pool, value, owner FROM claims").fetchall()
+        left += [f"claim {row}" for row in rows]
+        left += [f"desire {row}" for row in self.world.store._writer.execute("SELECT domain, kind, owner FROM desires")]
+        left += [f"reference {row}" for row in self.world.store._writer.execute("SELECT source, target FROM refs")]
+        return left
+
+    def audit(self) -> list[str]:
+        """Differences between what the resources say and what is really there; empty when the cloud is settled and well."""
+        faults = [f"unsettled: {u}" for u in self.unsettled()]
+        machines, taps, disks = set(), set(), set()
+        for record in self.world.store.list():
+            if record.type == "microsoft.compute/disks":
+                disks.add(f"{record.uid}.qcow2")
+            if record.type == "microsoft.compute/virtualmachines" and record.status.get("power") == "running":
+                machines.add((record.allocated["host"], record.uid))
+                cards = (self.world.store.get(c["id"].lower()) for c in record.properties["networkProfile"]["networkInterfaces"])
+                taps |= {(record.allocated["host"], f"nic-{c.uid}") for c in cards if c}
+        hosts = self.world.hosts.items()
+        faults += _differences("machines", machines, {(n, uid) for n, h in hosts for uid in h.room.machines})
+        faults += _differences("ports", taps, {(n, port) for n, h in hosts for port in h.board.taps.values()})
+        return faults + _differences("disks", disks, set(self.world.storage.shelf.disks))
 
     def digest(self) -> str:
-        """A hash of the whole durable state: resources, claims by owner, desires and the outside world."""
-        records = [(r.key, r.state, r.body, r.allocated, r.status, r.generation) for r in self.world.store.list()]
-        return hashlib.sha256(dumps([json.loads(json.dumps(records)), self.outside()]).encode()).hexdigest()
+        """A hash of the whole durable state, to the last version number."""
+        db = self.world.store._writer
+        tables = ("resources", "operations", "refs", "claims", "desires", "feed", "documents", "generations")
+        rows = [db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+        return hashlib.sha256(dumps([rows, self.outside()]).encode()).hexdigest()
+
+    def shape(self) -> Any:
+        """The state without what may differ between two histories with the same outcome: ids, times, counters."""
+        store = self.world.store
+        names = {r.uid: f"<{r.type}/{_HEX.sub('#', r.id.name)}>" for r in store.list()}
+        records = [
+            {"id": r.key, "state": r.state, "body": r.body, "allocated": r.allocated, "status": r.status, "error": r.error}
+            for r in store.list()
+        ]
+        claims = sorted(store._writer.execute("SELECT pool, value, owner FROM claims").fetchall())
+        desires = store._writer.execute("SELECT domain, kind, owner, removed, state FROM desires ORDER BY 1, 2, 3").fetchall()
+        text = dumps({"records": records, "claims": claims, "desires": desires, "outside": self.outside()})
+        text = _HEX.sub(lambda found: names.get(found.group(), "#"), text)
+        return _sorted(json.loads(_TAP.sub("tap", _MAC.sub("mac", text))))
+
+
+class _Remembering:
+    """A pool that remembers what it ever made."""
+
+    def __init__(self, pool: Any, made: list[str]) -> None:
+        self._pool = pool
+        self._made = made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    async def create(self, name: str, size: int, origin: Any) -> Any:
+        known = name in await self._pool.list()
+        info = await self._pool.create(name, size, origin)
+        if not known:
+            self._made.append(name)
+        return info
+
+
+def _differences(what: str, wanted: set[Any], actual: set[Any]) -> list[str]:
+    return [f"{what}: missing {x}" for x in sorted(wanted - actual)] + [f"{what}: leaked {x}" for x in sorted(actual - wanted)]
+
+
+def _volatile(name: str) -> bool:
+    return name in {"startedAt", "pid", "timestamp", "duration", "started", "ended", "run", "values", "correlationId"}
+
+
+def _sorted(value: Any) -> Any:
+    """`value` with lists of texts in order and without times."""
+    if isinstance(value, dict):
+        return {k: _sorted(v) for k, v in value.items() if not _volatile(k)}
+    if isinstance(value, list):
+        return sorted((_sorted(v) for v in value), key=dumps)
+    return value
+
+
+_first: list[World] = []
+
+
+def new_world() -> World:
+    """A world in which a stamp was set up just now. The slow parts (keys, password hashes) are made once and copied."""
+    if not _first:
+        world = World()
+
+        async def set_up(clock: VirtualClock) -> None:
+            cloud = await Cloud(clock, world=world).start()
+            await cloud.settled()
+            await cloud.stop()
+
+        run_virtual(set_up)
+        _first.append(world)
+    return _first[0].copy()
