@@ -216,7 +216,7 @@ class Pipeline:
                 gone = old.id.child(child.type, item["name"])
                 users = [r for r in self.store.referrers(gone.key) if r.blocking and r.source != old.key]
                 if users:
-                    faults.append(in_use(gone, users, f"properties.{child.list}"))
+                    faults.append(in_use(gone, self._names(users), f"properties.{child.list}"))
         return faults
 
     def _admit(
@@ -366,7 +366,7 @@ class Pipeline:
             return Accepted(old, False, running[0] if running else None)
         users = [r for r in self.store.referrers(old.key) if r.blocking and not _within(r.source, old.key)]
         if users:
-            raise in_use(old.id, users)
+            raise in_use(old.id, self._names(users))
         record = old.with_(
             deleting=True, state="Deleting", generation=old.generation + 1, version=old.version + 1,
             changed=self.clock.now(), etag=etag_of(old.key + old.uid, old.generation + 1),
@@ -457,6 +457,10 @@ class Pipeline:
             raise LazurError(code, message, status=404)
         return record
 
+    def _names(self, users: Sequence[Reference]) -> list[str]:
+        spelled = self.presenter.spelled(users)
+        return sorted({spelled.get(u.source, u.source) for u in users})
+
     def _raw_child(self, record: Record, child: Embedded, id: ArmId) -> dict[str, Any]:
         for item in record.properties.get(child.list, []):
             if item["name"].lower() == id.name.lower():
@@ -466,9 +470,8 @@ class Pipeline:
         raise LazurError(code, message, status=404)
 
 
-def in_use(id: ArmId, users: Sequence[Reference], target: str | None = None) -> LazurError:
+def in_use(id: ArmId, names: Sequence[str], target: str | None = None) -> LazurError:
     """Azure's refusal to delete what others need, naming them all."""
-    names = sorted({u.source for u in users})
     details = [LazurError("InUseBy", f"'{n}' refers to it.", target=n) for n in names]
     message = f"'{id}' is in use by {', '.join(names[:5])}{' and others' if len(names) > 5 else ''} and cannot be deleted."
     kind = id.types[-1] if id.types else "resource"

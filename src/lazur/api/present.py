@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from lazur.kernel.clock import rfc3339
 from lazur.model.armid import ArmId
-from lazur.model.documents import Record
+from lazur.model.documents import Record, Reference
 from lazur.model.registry import Registry
 from lazur.model.resource import Embedded, Rendering
 from lazur.store.interface import Store
@@ -34,7 +35,7 @@ class Presenter:
             for item in properties.get(child.list, []):
                 self._complete_child(record, child, item)
         referrers = self._store.referrers(record.key)
-        rendering = Rendering(record, properties, referrers, expand)
+        rendering = Rendering(record, properties, referrers, expand, self.spelled(referrers))
         shown = declared.render(rendering)
         shown["provisioningState"] = record.state
         out: dict[str, Any] = {"id": str(record.id), "name": record.id.name, "type": declared.type}
@@ -59,6 +60,11 @@ class Presenter:
         """All embedded children of one kind."""
         found: list[dict[str, Any]] = self.show(record)["properties"].get(child.list, [])
         return found
+
+    def spelled(self, references: Iterable[Reference]) -> dict[str, str]:
+        """Source key -> id as stored."""
+        found = {key: self._store.get(key) for key in {r.source for r in references}}
+        return {key: str(record.id) for key, record in found.items() if record is not None}
 
     def _complete_child(self, record: Record, child: Embedded, item: dict[str, Any]) -> None:
         id = record.id.child(child.type, item["name"])

@@ -132,6 +132,8 @@ class Routes:
             return self._resources(request, group)
         if head == "providers" and len(rest) > 2:
             return await self._resource(request, group, rest[2:])
+        if request.method == "POST" and len(rest) == 2:
+            return await self._action(request, group, rest[1])
         if len(rest) >= 3:
             # az lists deployment operations below the group without the provider segment.
             return await self._resource(request, group, ["Microsoft.Resources", *rest[1:]])

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar, get_args
 
 from lazur.kernel.ids import Ids
@@ -80,6 +80,18 @@ class Rendering:
     referrers: Sequence[Reference]
     """References to this resource or to a child of it."""
     expand: str = ""
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    """Key of each referrer -> its id in the spelling it was created with, which clients compare and keep."""
+
+    def users(self, kind: str = "") -> list[str]:
+        """Ids of the resources that refer to this one, only those of the type that ends with `kind`, each once."""
+        keys = {r.source for r in self.referrers if not kind or f"/{kind.lower()}/" in r.source}
+        return sorted(self.spelled.get(k, k) for k in keys)
+
+    def children_of(self, referrers: Iterable[Reference], kind: str) -> list[str]:
+        """Ids of the embedded children `kind` that `referrers` speak for: the name in brackets of each path."""
+        pairs = {(self.spelled.get(r.source, r.source), r.path.partition("[")[2].partition("]")[0]) for r in referrers}
+        return [f"{source}/{kind}/{name}" for source, name in sorted(pairs)]
 
 
 class Resource(Generic[S]):

@@ -31,10 +31,9 @@ class AvailabilitySet(Resource[AvailabilitySetSpec]):
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """With its machines."""
-        machines = sorted({r.source for r in shown.referrers if "/virtualmachines/" in r.source})
         return {
             "platformFaultDomainCount": 2,
             "platformUpdateDomainCount": 5,
             **shown.properties,
-            "virtualMachines": [{"id": m} for m in machines],
+            "virtualMachines": [{"id": m} for m in shown.users("virtualMachines")],
         }

@@ -84,7 +84,7 @@ class Disk(Resource[DiskSpec]):
         """With its size and whether a machine holds it."""
         record = shown.record
         size = record.allocated.get("sizeBytes", 0)
-        attached = any("/virtualmachines/" in r.source for r in shown.referrers)
+        attached = bool(shown.users("virtualMachines"))
         state = ("Attached" if record.status.get("running", True) else "Reserved") if attached else "Unattached"
         return {
             "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
@@ -101,7 +101,7 @@ class Disk(Resource[DiskSpec]):
     @classmethod
     def outer(cls, shown: Rendering) -> dict[str, Any]:
         """`managedBy` stands beside `properties`."""
-        machine = next((r.source for r in shown.referrers if "/virtualmachines/" in r.source), None)
+        machine = next(iter(shown.users("virtualMachines")), None)
         sku = dict(shown.record.body.get("sku") or {"name": "Standard_LRS"})
         sku.setdefault("tier", "Premium" if "Premium" in sku.get("name", "") else "Standard")
         return {"sku": sku, **({"managedBy": machine} if machine else {})}

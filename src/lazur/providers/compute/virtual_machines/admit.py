@@ -69,6 +69,9 @@ def _os_disk(spec: VirtualMachineSpec, profile: dict[str, Any], facts: Facts, ch
     if disk["createOption"] == "Attach":
         disk.setdefault("name", ArmId.parse(disk["managedDisk"]["id"]).name)
         return
+    if "imageReference" not in profile:
+        path = "properties.storageProfile.imageReference"
+        raise LazurError("InvalidParameter", f"Required parameter '{path}' is missing (null).", target=path)
     image = find_image(facts.stamp, profile["imageReference"])
     profile["imageReference"]["exactVersion"] = image.version
     size = max(image.size_bytes, (spec.storage_profile.os_disk.disk_size_gb or 0) * _GIB)

@@ -193,7 +193,8 @@ def machine_is_whole(spec: VirtualMachineSpec) -> Iterator[LazurError]:
 
 def _disks_have_sources(spec: VirtualMachineSpec) -> Iterator[LazurError]:
     disk = spec.storage_profile.os_disk
-    if disk.create_option == "FromImage" and spec.storage_profile.image_reference is None:
+    # az takes the image away when it sends back an existing machine, whose disk is named by then.
+    if disk.create_option == "FromImage" and spec.storage_profile.image_reference is None and disk.managed_disk.id is None:
         path = "properties.storageProfile.imageReference"
         yield LazurError("InvalidParameter", f"Required parameter '{path}' is missing (null).", target=path)
     if disk.create_option == "Attach" and disk.managed_disk.id is None:

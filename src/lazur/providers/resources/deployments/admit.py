@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lazur.kernel.clock import Clock
@@ -10,7 +11,7 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids, SeededIds
 from lazur.model.armid import ArmId
 from lazur.model.documents import TERMINAL, Record
-from lazur.model.resource import Decision, Facts
+from lazur.model.resource import Act, Decision, Facts, Tools
 from lazur.model.rights import Caller
 from lazur.model.stamp import Stamp
 from lazur.providers.resources.deployments.expansion import expansion_of
@@ -60,6 +61,11 @@ def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
         return Decision([error])
     run = facts.old.intent.get("run", 0) + 1 if facts.old else 1
     return Decision(allocated={}, intent={"run": run})
+
+
+def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools: Tools) -> Act:
+    """`exportTemplate`: what was deployed, without the values it was deployed with."""
+    return Act(body={"template": record.properties.get("template")})
 
 
 async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Front) -> dict[str, Any]:

@@ -42,7 +42,10 @@ class Deployment(Resource[DeploymentSpec]):
     creating = "Accepted"
     name_pattern = r"^[\w().-]{1,64}$"
     reads_body = staticmethod(read_body)
-    actions = (Action("validate", "Say whether a template would be accepted, without deploying it.", detached=True),)
+    actions = (
+        Action("validate", "Say whether a template would be accepted, without deploying it.", detached=True),
+        Action("exportTemplate", "The template of the deployment.", reads=True),
+    )
     views = (View("operations", "What became of each resource of the template.", operations),)
     example: ClassVar = {
         "properties": {
