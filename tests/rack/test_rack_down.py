@@ -53,5 +53,6 @@ def test_down_leaves_nothing(ruin: Callable[[Rack], None]) -> None:
         assert [pid for pid, begun in living.items() if processes.started(pid) == begun] == []
         assert (folder / "hosts").read_text() == HOSTS
         assert {path.name for path in (folder / "state").iterdir()} >= {"disks", "pki", "containers"}
+        assert (Rack.remembered(folder / "state") is None) == (ruin is _site), "a damaged site must not be in the way of up"
         rack.down(purge=True)
         assert not (folder / "state").exists()

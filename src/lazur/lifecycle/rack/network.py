@@ -252,10 +252,11 @@ def links(namespace: str | None) -> set[str]:
 
 def live_namespaces() -> set[str]:
     """Named network namespaces that are really there; after a reboot the names may be left without them."""
-    mounted = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     if not layout.NETNS.is_dir():
         return set()
-    return {path.name for path in layout.NETNS.iterdir() if str(path) in mounted}
+    # A namespace is bound over its name; the bare file left without one lies on the folder's own file system.
+    own = layout.NETNS.stat().st_dev
+    return {path.name for path in layout.NETNS.iterdir() if path.stat().st_dev != own}
 
 
 def outside(namespace: str) -> Outside:

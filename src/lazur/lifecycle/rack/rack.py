@@ -152,8 +152,9 @@ class Rack:
                 record = {}
         for folder in (self.paths.state, self.paths.disks, self.paths.images, self.paths.runtime):
             folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-        if "ownNetnsMount" not in record or not os.path.ismount(layout.NETNS):
-            record["ownNetnsMount"] = not os.path.ismount(layout.NETNS)
+        mounted = layout.NETNS in processes.mounts_below(layout.NETNS)
+        if "ownNetnsMount" not in record or not mounted:
+            record["ownNetnsMount"] = not mounted
         record["state"] = str(self.paths.state)
         egress = self.site.egress_interface
         if egress and record.get("egress", {}).get("interface") != egress:
@@ -317,7 +318,7 @@ class Rack:
             self._take_down(record)
             self._forget_damaged_site()
             if purge:
-                processes.unmount_below(self.paths.state)
+                # Never unmounted: an operator may keep the state on a disk of its own.
                 shutil.rmtree(self.paths.state, ignore_errors=True)
             left = self._leftovers(names)
             if left:
@@ -332,16 +333,15 @@ class Rack:
             list(pool.map(lambda name: Container(name, self.paths).remove(), hosts))
             list(pool.map(lambda name: Container(name, self.paths).remove(), [n for n in names if n not in hosts]))
         processes.end_cgroup(layout.CGROUP)
+        # Before its namespace, whose end would take it along at some later moment.
+        run(["ip", "link", "delete", layout.MACHINE_LINK], check=False)
         for name in map(layout.netns, names):
             if name in network.live_namespaces():
                 network.kill_in_namespace(name, signal.SIGKILL)
             network.remove_namespace(name)
-        if layout.MACHINE_LINK in network.links(None):
-            run(["ip", "link", "delete", layout.MACHINE_LINK])
         self._undo_egress(record)
         for paths in {self.paths, layout.Paths(Path(record.get("state", self.paths.state)))}:
             processes.unmount_below(paths.all_containers)
-        processes.unmount_below(self.paths.runtime)
         if record.get("ownNetnsMount") and layout.NETNS.is_dir() and not any(layout.NETNS.iterdir()):
             processes.unmount_below(layout.NETNS)
             layout.NETNS.rmdir()
