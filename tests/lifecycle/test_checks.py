@@ -42,7 +42,7 @@ def test_enough_of_everything_passes() -> None:
         (replace(ENOUGH, disk_gib={STATE: 7}), "disk", ("7 GiB free for /var/lib/lazur", "8 GiB")),
         (replace(ENOUGH, lacking={"veth": "Operation not supported"}), "kernel", ("no veth", "not supported")),
         (replace(ENOUGH, routes=[(IPv4Network("10.0.0.0/8"), "tun0")]), "routes", ("10.0.0.0/8 on tun0", "10.239.0.0/24")),
-        (replace(ENOUGH, routes=[(IPv4Network("203.0.113.7/32"), "eth9")]), "routes", ("203.0.113.7/32 on eth9", "public")),
+        (replace(ENOUGH, routes=[(IPv4Network("198.51.100.7/32"), "eth9")]), "routes", ("198.51.100.7/32 on eth9", "public")),
         (replace(ENOUGH, hosts_file_writable=False), "hosts-file", ("read-only", "writable /etc/hosts")),
     ],
 )
