@@ -27,4 +27,4 @@ def command(simulated: bool, form: str) -> None:
         state, pki = paths.state, paths.pki
         credentials = paths.role_state(CONTROL) / "credentials.json"
     found = client_environment(credentials, pki, state / "clients", SystemClock())
-    click.echo(json.dumps({**found.variables, "login": found.login}, indent=1) if form == "json" else found.exports())
+    click.echo(json.dumps(dict(found.variables), indent=1) if form == "json" else found.exports())
