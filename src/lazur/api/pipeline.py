@@ -89,7 +89,7 @@ class Pipeline:
         raise AssertionError("unreachable")
 
     async def patch(self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "") -> Accepted:
-        """Merge `body` into the stored document (RFC 7396) and go the way of a PUT."""
+        """Merge `body` into the stored document (RFC 7396; tags are replaced as a whole) and go the way of a PUT."""
         id = self.registry.canonical(id)
         self.authorise(caller, f"{id.type}/write", id)
         record = self._existing(self.registry.document_of(id))
@@ -98,6 +98,8 @@ class Pipeline:
             current = self._raw_child(record, embedded[1], id)
         else:
             current = json.loads(json.dumps(dict(record.body)))
+            if isinstance(body, dict) and any(k.lower() == "tags" for k in body):
+                current.pop("tags", None)
         return await self.put(caller, id, _merge(current, body), api_version, if_match=if_match)
 
     async def _put_child(

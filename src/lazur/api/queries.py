@@ -16,41 +16,132 @@ from lazur.kernel.errors import LazurError
 from lazur.model.documents import Record
 
 _PAGE = 1000
-_TERM = re.compile(r"\s*(?:(\w+(?:/\w+)*)\s+(eq|ne)\s+'((?:[^']|'')*)'|(startswith|substringof)\(([^()]*)\))\s*", re.I)
+_TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[\w/$.]+)|(?P<mark>[(),]))")
+_LONGEST = 2000
+_DEEPEST = 40
+
+Test = Callable[[Record], bool]
 
 
-def parse_filter(text: str) -> Callable[[Record], bool]:
-    """A predicate for `a eq 'b' and …` as az and the SDKs send it; raises `InvalidFilterInQueryString`."""
-    terms = [t for t in re.split(r"\s+and\s+", text.strip(), flags=re.I) if t]
-    tests: list[Callable[[Record], bool]] = []
-    for term in terms:
-        match = _TERM.fullmatch(term)
-        if match is None or match.group(4):
-            message = f"The filter term '{term[:120]}' is not understood; write \"name eq 'value'\" terms joined by 'and'."
-            raise LazurError("InvalidFilterInQueryString", message, target="$filter")
-        tests.append(_test(match.group(1), match.group(2).lower(), match.group(3).replace("''", "'")))
-    return lambda record: all(test(record) for test in tests)
+def parse_filter(text: str) -> Test:
+    """A predicate for an OData filter over resources; raises `InvalidFilterInQueryString`.
+
+    `eq`, `ne`, `and`, `or`, parentheses, `startswith(name, 'x')` and `substringof('x', name)`, as az, the SDKs and Azure
+    PowerShell send them. Values are compared without case.
+    """
+    tokens: list[str] = []
+    position, text = 0, text.strip()
+    if len(text) > _LONGEST:
+        raise _unclear(f"it is longer than {_LONGEST} characters")
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise _unclear(f"unexpected '{text[position : position + 40].strip()}'")
+        tokens.append(match.group().strip())
+        position = match.end()
+    if tokens.count("(") > _DEEPEST:
+        raise _unclear(f"it has more than {_DEEPEST} parentheses")
+    reader = _Reader(tokens)
+    test = reader.either()
+    if reader.tokens:
+        raise _unclear(f"unexpected '{reader.tokens[0][:40]}'")
+    return test
 
 
-def _test(name: str, operator: str, value: str) -> Callable[[Record], bool]:
-    wanted, field = value.lower(), name.lower()
+class _Reader:
+    """Recursive descent over the tokens of one filter."""
 
-    def values(record: Record) -> Sequence[str]:
-        tags: Mapping[str, str] = record.body.get("tags", {})
-        known = {
-            "resourcegroup": [record.id.group or ""],
-            "name": [record.id.name],
-            "resourcetype": [record.id.type],
-            "location": [str(record.body.get("location", ""))],
-            "tagname": list(tags),
-            "tagvalue": list(tags.values()),
-        }
-        if field not in known:
-            message = f"'{name}' cannot be filtered by; use one of {', '.join(sorted(known))}."
-            raise LazurError("InvalidFilterInQueryString", message, target="$filter")
-        return known[field]
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens = tokens
 
-    return lambda record: (wanted in [v.lower() for v in values(record)]) == (operator == "eq")
+    def either(self) -> Test:
+        """Terms joined by `or`."""
+        tests = [self.all()]
+        while self._next_is("or"):
+            tests.append(self.all())
+        return lambda record: any(t(record) for t in tests)
+
+    def all(self) -> Test:
+        """Terms joined by `and`."""
+        tests = [self.one()]
+        while self._next_is("and"):
+            tests.append(self.one())
+        return lambda record: all(t(record) for t in tests)
+
+    def one(self) -> Test:
+        """A comparison, a function, or a filter in parentheses."""
+        if self._next_is("("):
+            inner = self.either()
+            self._expect(")")
+            return inner
+        word = self._take()
+        if word.lower() in ("startswith", "substringof"):
+            return self._function(word.lower())
+        find, operator = _field(word), self._take().lower()
+        if operator not in ("eq", "ne"):
+            raise _unclear(f"'{operator}' is no comparison; use eq or ne")
+        wanted = self._literal()
+        return lambda record: (wanted in find(record)) == (operator == "eq")
+
+    def _function(self, name: str) -> Test:
+        self._expect("(")
+        if name == "startswith":
+            find = _field(self._take())
+            self._expect(",")
+            wanted = self._literal()
+        else:
+            wanted = self._literal()
+            self._expect(",")
+            find = _field(self._take())
+        self._expect(")")
+        if name == "startswith":
+            return lambda record: any(v.startswith(wanted) for v in find(record))
+        return lambda record: any(wanted in v for v in find(record))
+
+    def _literal(self) -> str:
+        token = self._take()
+        if not token.startswith("'"):
+            raise _unclear(f"'{token[:40]}' must be a value in single quotes")
+        return token[1:-1].replace("''", "'").lower()
+
+    def _take(self) -> str:
+        if not self.tokens:
+            raise _unclear("it ends too early")
+        return self.tokens.pop(0)
+
+    def _next_is(self, word: str) -> bool:
+        if self.tokens and self.tokens[0].lower() == word:
+            self.tokens.pop(0)
+            return True
+        return False
+
+    def _expect(self, mark: str) -> None:
+        if not self._next_is(mark):
+            raise _unclear(f"'{mark}' is missing before '{(self.tokens or ['the end'])[0][:40]}'")
+
+
+def _unclear(what: str) -> LazurError:
+    message = f"The filter is not understood: {what}. Write terms such as \"name eq 'value'\" joined by 'and' or 'or'."
+    return LazurError("InvalidFilterInQueryString", message, target="$filter")
+
+
+_FIELDS: Mapping[str, Callable[[Record], Sequence[str]]] = {
+    "resourcegroup": lambda r: [r.id.group or ""],
+    "name": lambda r: [r.id.name],
+    "resourcetype": lambda r: [r.id.type],
+    "location": lambda r: [str(r.body.get("location", ""))],
+    "provisioningstate": lambda r: [r.state],
+    "tagname": lambda r: list(r.body.get("tags", {})),
+    "tagvalue": lambda r: list(r.body.get("tags", {}).values()),
+}
+
+
+def _field(name: str) -> Callable[[Record], list[str]]:
+    """The lower-case values of a field of a resource."""
+    find = _FIELDS.get(name.lower())
+    if find is None:
+        raise _unclear(f"'{name[:40]}' cannot be filtered by; use one of {', '.join(sorted(_FIELDS))}")
+    return lambda record: [v.lower() for v in find(record)]
 
 
 def page(items: Sequence[Any], query: Mapping[str, str], url: str) -> dict[str, Any]:
