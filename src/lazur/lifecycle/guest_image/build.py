@@ -40,8 +40,6 @@ _MIRRORS = (
 )
 _KERNEL = "linux-image-cloud-amd64"
 _PACKAGES = (
-    # The static one boots and starts fast; glibc's resolver crashes in a static program, so names need the dynamic one.
-    "busybox",
     "busybox-static",
     "dropbear-bin",
     "openssh-sftp-server",
@@ -80,10 +78,6 @@ _PROGRAMS = (
     "sbin/mke2fs",
     "lib/x86_64-linux-gnu/security/pam_permit.so",
 )
-_DYNAMIC = "dynamic"
-"""Where `busybox` is unpacked: the two packages share their paths."""
-_RESOLVING = ("ftpget", "ftpput", "nc", "ntpd", "ping", "ping6", "telnet", "tftp", "traceroute", "wget")
-"""Commands that look names up."""
 _FOLDERS = """
     dev proc sys run tmp root home boot mnt opt usr/bin usr/sbin usr/lib64 usr/libexec usr/local/bin
     usr/lib/x86_64-linux-gnu usr/lib/tiny/modules etc/dropbear etc/sudoers.d etc/pam.d
@@ -143,7 +137,7 @@ def _fetch(folder: Path, report: Report) -> None:
     argv += ['--aptopt=Acquire::Retries "3"', '--aptopt=APT::Sandbox::User "root"']
     _run([*argv, _SUITE, str(apt), *_MIRRORS])
     for deb in sorted(debs.glob("*.deb")):
-        _run(["dpkg-deb", "--extract", str(deb), str(folder / _DYNAMIC if deb.name.startswith("busybox_") else folder)])
+        _run(["dpkg-deb", "--extract", str(deb), str(folder)])
     remove_tree(debs)
     remove_tree(apt)
 
@@ -190,11 +184,12 @@ def _assemble(packages: Path, root: Path) -> None:
     for name in ("init", "getty", "reboot", "poweroff"):
         (root / "usr/sbin" / name).symlink_to("../bin/busybox")
     for program in _PROGRAMS:
-        _add_program(packages, program, root, program)
-    _add_program(packages, f"{_DYNAMIC}/bin/busybox", root, "usr/lib/tiny/net/busybox")
-    for applet in _RESOLVING:
-        (root / "usr/bin" / applet).unlink(missing_ok=True)
-        (root / "usr/bin" / applet).symlink_to("../lib/tiny/net/busybox")
+        target = root / program
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        shutil.copy(packages / program, target)
+        for library in _closure(packages, program):
+            shutil.copy(library, root / "usr/lib/x86_64-linux-gnu" / library.name)
     (root / "usr/bin/sudo").chmod(0o4755)
     (root / "usr/libexec/sftp-server").symlink_to("../lib/openssh/sftp-server")
     (root / "usr/lib/sftp-server").symlink_to("openssh/sftp-server")
@@ -203,16 +198,6 @@ def _assemble(packages: Path, root: Path) -> None:
     shutil.copy(packages / "etc/mke2fs.conf", root / "etc/mke2fs.conf")
     _add_modules(packages, root)
     _add_texts(root)
-
-
-def _add_program(packages: Path, program: str, root: Path, inside: str) -> None:
-    """A dynamically linked program and the libraries it needs."""
-    target = root / inside
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    shutil.copy(packages / program, target)
-    for library in _closure(packages, program):
-        shutil.copy(library, root / "usr/lib/x86_64-linux-gnu" / library.name)
 
 
 def _add_modules(packages: Path, root: Path) -> None:
