@@ -123,7 +123,7 @@ class Routes:
                 request.caller, f"{RESOURCE_GROUPS.replace('Resources/', 'Resources/subscriptions/')}/read", scope
             )
             records = self._store.list(prefix=scope.key + "/resourcegroups/", type=RESOURCE_GROUPS)
-            return self._listed(request, [r for r in records if _chosen(request, r)])
+            return self._listed(request, list(filter(_chosen(request), records)))
         group = ArmId(scope.subscription, rest[0])
         if len(rest) == 1:
             return await self._one(request, group)
@@ -142,9 +142,9 @@ class Routes:
     def _resources(self, request: Request, scope: ArmId) -> Response:
         self._pipeline.authorise(request.caller, "Microsoft.Resources/subscriptions/resources/read", scope)
         declared = {t.type.lower() for t in self._registry.types() if t.tracked and t.type != RESOURCE_GROUPS}
-        chosen = []
+        keep, chosen = _chosen(request), []
         for record in self._store.list(prefix=scope.key + "/"):
-            if record.type in declared and _chosen(request, record):
+            if record.type in declared and keep(record):
                 shown = self._pipeline.presenter.show(record, times=True)
                 chosen.append({k: v for k, v in shown.items() if k not in ("properties", "etag")})
         return Response(200, page(chosen, request.query, self._stamp.url(request.path)))
@@ -152,7 +152,9 @@ class Routes:
     # -- providers ----------------------------------------------------------------------------------------------------
 
     def _providers(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
-        self._pipeline.authorise(request.caller, "Microsoft.Resources/subscriptions/providers/read", scope)
+        # At the root it is the same for everybody who is signed in.
+        if scope != ArmId():
+            self._pipeline.authorise(request.caller, "Microsoft.Resources/subscriptions/providers/read", scope)
         if not rest:
             return Response(200, {"value": [self._provider(scope, ns) for ns in self._registry.providers]})
         if rest[0].lower() not in self._registry.providers:
@@ -204,12 +206,14 @@ class Routes:
         return self._collection(request, scope, above, rest[-1])
 
     def _data(self, request: Request, scope: ArmId, rest: list[str]) -> Response | None:
+        if scope.group is not None:
+            return None
         provider = self._registry.providers.get(rest[0].lower())
         tail = "/".join(rest[1:])
         for route in provider.data_routes if provider else ():
             pattern = f"locations/(?P<location>[^/]+)/{route.pattern}" if route.scope == "location" else route.pattern
             match = re.fullmatch(pattern, tail, re.IGNORECASE)
-            if match and scope.group is None:
+            if match:
                 return self._answer_data(request, scope, route, match)
         return None
 
@@ -242,7 +246,7 @@ class Routes:
         if scope.group is not None and self._store.get(scope.key) is None:
             raise LazurError("ResourceGroupNotFound", f"Resource group '{scope.group}' could not be found.", status=404)
         records = self._store.list(prefix=scope.key + "/", type=declared.type)
-        return self._listed(request, [r for r in records if _chosen(request, r)])
+        return self._listed(request, list(filter(_chosen(request), records)))
 
     def _listed(self, request: Request, records: list[Record]) -> Response:
         expand = request.query.get("$expand", "")
@@ -379,9 +383,9 @@ def operation_body(operation: Operation) -> dict[str, Any]:
     return out
 
 
-def _chosen(request: Request, record: Record) -> bool:
-    text = request.query.get("$filter", "")
-    return parse_filter(text)(record) if text else True
+def _chosen(request: Request) -> Callable[[Record], bool]:
+    text = request.query.get("$filter", "").strip()
+    return parse_filter(text) if text else lambda _: True
 
 
 def _no_route(request: Request) -> LazurError:
