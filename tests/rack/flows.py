@@ -240,7 +240,7 @@ class Cloud:
     def ssh_by_password(self, address: str, password: str, command: str) -> str:
         """What `command` prints for one who has no key; empty when the password does not open."""
         asker = self.rack.paths.state / "asker"
-        asker.write_text("#!/bin/sh\necho \"$LAZUR_TEST_PASSWORD\"\n")
+        asker.write_text('#!/bin/sh\necho "$LAZUR_TEST_PASSWORD"\n')
         asker.chmod(0o700)
         argv = [*_SSH, "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", f"{USER}@{address}", command]
         asked = {"SSH_ASKPASS": str(asker), "SSH_ASKPASS_REQUIRE": "force", "LAZUR_TEST_PASSWORD": password}
@@ -342,7 +342,7 @@ class Example:
 
     def answers(self, count: int = 20) -> Counter[str]:
         """Who answers `count` new connections to the page; an empty name is a connection that failed."""
-        return Counter(page(self.address) for _ in range(count))
+        return Counter(page(self.address, patience=2.0) for _ in range(count))
 
     def served_by(self, *names: str, seconds: float = PATIENCE) -> None:
         """Wait until exactly these machines answer, and no connection fails."""

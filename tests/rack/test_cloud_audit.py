@@ -123,4 +123,3 @@ def test_a_planted_leak_is_found(cloud: Cloud, example: Example, leak: Leak) -> 
         everything = cloud.findings()
     assert found, f"{kind} {name} was not found; there was {[*map(str, everything)]}"
     cloud.clean(60)
-

@@ -136,4 +136,3 @@ def test_a_backend_switched_off_leaves_and_comes_back(cloud: Cloud, example: Exa
     example.served_by("web1")
     cloud.post(example.vm("web2"), "start")
     example.served_by("web1", "web2")
-
