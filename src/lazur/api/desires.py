@@ -7,7 +7,6 @@ are opened here, on the way to the one executor they are for. Must never offer a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,18 +49,19 @@ class Desires:
         return Batch(max(position, 1), [self._desire(d) for d in found], full=since == 0)
 
     async def _wait(self, position: int, seconds: float, since: int) -> None:
-        deadline = self._clock.monotonic() + seconds
-        while self._clock.monotonic() < deadline:
-            moved = asyncio.ensure_future(self._store.changed(position))
-            timer = asyncio.ensure_future(self._clock.sleep(deadline - self._clock.monotonic()))
-            _, pending = await asyncio.wait({moved, timer}, return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-            position, found = self._store.domain(self._domain, since)
-            if found:
-                return
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            while not timer.done():
+                moved = asyncio.ensure_future(self._store.changed(position))
+                try:
+                    await asyncio.wait({moved, timer}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    moved.cancel()
+                position, found = self._store.domain(self._domain, since)
+                if found:
+                    return
+        finally:
+            timer.cancel()
 
     async def report(self, reports: Sequence[Report]) -> None:
         """See `DesireSource.report`."""
