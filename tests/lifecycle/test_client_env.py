@@ -16,9 +16,14 @@ from lazur.kernel.errors import LazurError
 from lazur.lifecycle.client_env import ClientEnvironment, client_environment
 
 SECRETS = {
-    "tenant_id": "7e2a1c7c-1111-4222-8333-444455556666", "client_id": "c", "client_secret": "it's $HOME", "subscription_id": "s",
-    "region": "local", "admin_upn": "admin@local.lazur.internal", "admin_password": "p",
-}  # fmt: skip
+    "tenant_id": "7e2a1c7c-1111-4222-8333-444455556666",
+    "client_id": "c",
+    "client_secret": "it's $HOME",
+    "subscription_id": "s",
+    "region": "local",
+    "admin_upn": "admin@local.lazur.internal",
+    "admin_password": "p",
+}
 
 
 def environment(folder: Path, endpoints: Endpoints) -> ClientEnvironment:
