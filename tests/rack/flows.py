@@ -39,7 +39,7 @@ IMAGE = {"publisher": "Lazur", "offer": "TinyLinux", "sku": "1", "version": "lat
 # What is no data plane: with all of these dead, packets go on.
 CONTROL_SERVICES = ("control", "executor-network", "executor-storage", "ovn-nb", "ovn-sb", "ovn-northd")
 
-_SSH = ["ssh", "-q", "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=10"]
+_SSH = ["ssh", "-q", "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=5"]
 
 _T = TypeVar("_T")
 

@@ -105,7 +105,7 @@ def test_diagnostics_need_their_signature(cloud: Cloud, example: Example) -> Non
     for link, start in (("serialConsoleLogBlobUri", b""), ("consoleScreenshotBlobUri", b"\x89PNG")):
         url = links[link]
         status, content = cloud.download(url)
-        assert status == 200 and content.startswith(start) and len(content) > 100
+        assert status == 200 and content.startswith(start) and content
         bare = url.partition("?")[0]
         twisted = re.sub(r"(sig=)(.)", lambda m: m[1] + ("A" if m[2] != "A" else "B"), url)
         assert twisted != url
@@ -161,7 +161,7 @@ def test_no_room_names_the_constraint_of_each_host(cloud: Cloud, address: str) -
     subnet = cloud.path(GROUP, f"{NETWORK}/virtualNetworks", "net/subnets/all")
     nic = cloud.nic(GROUP, "huge-nic", subnet)
     vm = cloud.vm(GROUP, "huge")
-    error = cloud.refused("PUT", vm, cloud.machine_body("huge", nic, size="Standard_D64s_v3"))
+    error = cloud.refused("PUT", vm, cloud.machine_body("huge", nic, size="Standard_D16s_v5"))
     said = str(error.body())
     assert error.code == "AllocationFailed" and all(host in said for host in cloud.hosts), said
     assert "vCPU" in said or "memory" in said, said
