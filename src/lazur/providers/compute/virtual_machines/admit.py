@@ -18,7 +18,7 @@ from lazur.providers.compute.virtual_machines.resource import VirtualMachineSpec
 
 _GIB = 2**30
 _DISKS = "Microsoft.Compute/disks"
-_INTENT = {"power": "running", "restart": 0, "hardStop": False}
+_INTENT = {"power": "running", "starts": 0, "restart": 0, "hardStop": False}
 
 
 def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decision:
@@ -136,7 +136,8 @@ def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools:
         return Act({**intent, "capture": nonce}, links)
     hard = query.get("skipshutdown", "").lower() == "true"
     changes: dict[str, dict[str, Any]] = {
-        "start": {"power": "running"},
+        # Counted, since a guest may have switched itself off: the wish is then the same, and has to be made anew.
+        "start": {"power": "running", "starts": intent["starts"] + 1},
         "powerOff": {"power": "stopped", "hardStop": hard},
         "deallocate": {"power": "deallocated", "hardStop": False},
         "restart": {"restart": intent["restart"] + 1},

@@ -27,6 +27,7 @@ def machine_payload(context: Context, record: Record) -> tuple[dict[str, Any], d
         "name": record.id.name,
         "computerName": profile.get("computerName", record.id.name),
         "power": "running" if record.intent.get("power", "running") == "running" else "stopped",
+        "starts": record.intent.get("starts", 0),
         "restart": record.intent.get("restart", 0),
         "hardStop": record.intent.get("hardStop", False),
         "cores": size.cores,

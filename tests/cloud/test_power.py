@@ -1,0 +1,80 @@
+"""A machine that went off by itself comes back when it is started, whatever its wish was before."""
+
+from __future__ import annotations
+
+import pytest
+
+from lazur.kernel.clock import VirtualClock
+from lazur.kernel.errors import LazurError
+from lazur.kernel.simulation import run_virtual
+from lazur.model.armid import ArmId
+from tests.cloud.cloud import Cloud
+from tests.cloud.test_life import COMPUTE, NETWORK, nic_body, vm_body, vnet_body
+
+
+def _power(cloud: Cloud, vm: ArmId) -> str:
+    view = cloud.show(vm, "instanceView")["properties"]["instanceView"]
+    code: str = view["statuses"][1]["code"]
+    return code
+
+
+async def _machine(cloud: Cloud) -> tuple[ArmId, str]:
+    group = await cloud.with_group()
+    vnet = group.resource(f"{NETWORK}/virtualNetworks", "vnet")
+    nic = group.resource(f"{NETWORK}/networkInterfaces", "nic")
+    vm = group.resource(f"{COMPUTE}/virtualMachines", "vm1")
+    await cloud.put(vnet, vnet_body())
+    await cloud.put(nic, nic_body(vnet))
+    await cloud.put(vm, vm_body(nic))
+    return vm, cloud.show(vm)["properties"]["vmId"]
+
+
+def test_start_after_the_guest_switched_itself_off() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock).start()
+        vm, uid = await _machine(cloud)
+        room = next(h.room for h in cloud.world.hosts.values() if uid in h.room.machines)
+        room.power_off_inside(uid)
+        await clock.sleep(120)
+        assert _power(cloud, vm) == "PowerState/stopped"
+        await cloud.act(vm, "start")
+        await cloud.settled()
+        assert _power(cloud, vm) == "PowerState/running"
+        await cloud.stop()
+
+    run_virtual(main)
+
+
+def test_start_after_the_process_was_given_up() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock).start()
+        vm, uid = await _machine(cloud)
+        room = next(h.room for h in cloud.world.hosts.values() if uid in h.room.machines)
+        for _ in range(5):
+            room.crash(uid)
+            await clock.sleep(40)
+        shown = cloud.show(vm, "instanceView")["properties"]
+        assert shown["provisioningState"] == "Failed" and _power(cloud, vm) == "PowerState/stopped"
+        await cloud.act(vm, "start")
+        await cloud.settled()
+        assert cloud.show(vm)["properties"]["provisioningState"] == "Succeeded"
+        assert _power(cloud, vm) == "PowerState/running"
+        await cloud.stop()
+
+    run_virtual(main)
+
+
+def test_start_of_a_running_machine_disturbs_nothing() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock).start()
+        vm, uid = await _machine(cloud)
+        room = next(h.room for h in cloud.world.hosts.values() if uid in h.room.machines)
+        before = room.machines[uid].started_at
+        await cloud.act(vm, "start")
+        await cloud.settled()
+        assert room.machines[uid].started_at == before
+        with pytest.raises(LazurError, match="no action"):
+            await cloud.act(vm, "wake")
+        await cloud.stop()
+
+    run_virtual(main)
