@@ -49,8 +49,10 @@ def _cloud(state: Path, *, keep: bool) -> Iterator[Cloud]:
     try:
         rack.up(CHECKS)
         made = Cloud(rack)
-        yield made
-        made.close()
+        try:
+            yield made
+        finally:
+            made.close()
     finally:
         if not keep:
             rack.down(purge=True)

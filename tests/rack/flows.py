@@ -61,7 +61,8 @@ class Cloud:
         self.key = rack.paths.state / "quickstart" / "id_ed25519"
         self.public_key = ssh_key(self.key)
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         self._client = ArmClient.of_file(rack.credentials, rack.paths.pki / "ca.pem", SystemClock())
         self._await(self._client.__aenter__())
         self.subscription = self._client.subscription
@@ -70,6 +71,8 @@ class Cloud:
         """End the client."""
         self._await(self._client.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def _await(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
