@@ -386,7 +386,21 @@ def _differences(what: str, wanted: set[Any], actual: set[Any]) -> list[str]:
 
 
 def _volatile(name: str) -> bool:
-    return name in {"startedAt", "pid", "timestamp", "duration", "started", "ended", "run", "values", "correlationId"}
+    return name in {"startedAt", "pid", "timestamp", "duration", "started", "ended", "run", "values", "operationId"}
+
+
+def first_difference(one: Any, other: Any, path: str = "") -> str:
+    """Where two shapes differ first; empty when they do not."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            found = first_difference(one.get(key, "absent"), other.get(key, "absent"), f"{path}.{key}")
+            if found:
+                return found
+        return ""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((d for i, (a, b) in pairs if (d := first_difference(a, b, f"{path}[{i}]"))), "")
+    return "" if one == other else f"{path}: {str(one)[:400]} instead of {str(other)[:400]}"
 
 
 def _sorted(value: Any) -> Any:

@@ -108,10 +108,16 @@ def _starts(world: World) -> int:
 
 
 def put(id: Any, body: Any) -> Step:
-    """A PUT that is repeated until it was answered."""
+    """A PUT that is repeated until it was answered; one that is refused because it already runs is waited for."""
 
     async def step(cloud: Cloud) -> Operation | None:
-        return (await cloud.plane.pipeline.put(cloud.owner, id, body, "2024-11-01")).operation
+        try:
+            return (await cloud.plane.pipeline.put(cloud.owner, id, body, "2024-11-01")).operation
+        except LazurError as error:
+            running = [o for o in cloud.world.store.open_operations(id.key) if o.verb == "PUT"]
+            if error.status != 409 or not running:
+                raise
+            return running[0]
 
     return step
 

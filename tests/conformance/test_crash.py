@@ -14,7 +14,7 @@ import pytest
 
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.simulation import run_virtual
-from tests.cloud.cloud import Cloud, World, new_world
+from tests.cloud.cloud import Cloud, World, first_difference, new_world
 from tests.conformance.crashing import Step, Told, act, delete, put, tell
 from tests.conformance.examples import BY_NAME, NAMES, Maker
 
@@ -50,7 +50,7 @@ def compare(found: Told, expected: Told, edge: int) -> None:
     assert not found.lost, f"{where}: {found.lost}"
     assert not found.leaked, f"{where}: {found.leaked}"
     for step, (one, other) in enumerate(zip(found.shapes, expected.shapes, strict=True)):
-        assert one == other, f"{where}: another state after step {step}"
+        assert one == other, f"{where}, another state after step {step}: {first_difference(one, other)}"
     assert (found.starts, found.made) == (expected.starts, expected.made), f"{where}: made twice"
 
 

@@ -153,9 +153,9 @@ async def _start(run: _Run, node: Node) -> None:
     try:
         body = await _body(run, node)
         target = ArmId.parse(node.id)
-        known["created"] = run.context.get(target) is None
         record = await run.context.front.submit(run.caller, target, body, node.api_version or _FALLBACK_VERSION)
-        known["generation"] = record.generation
+        # Told from the document, because a turn that was killed may have created it and forgotten that it did.
+        known |= {"generation": record.generation, "created": record.created >= run.record.changed}
     except LazurError as error:
         if error.code in _RETRYABLE or error.retryable:
             raise
