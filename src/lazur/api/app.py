@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import parse_qsl
 
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
@@ -22,6 +24,9 @@ from lazur.model.rights import Caller
 log = logger("api")
 
 _MAX_BODY = 4 * 1024 * 1024
+_SLASHES = re.compile(r"/{2,}")
+# One encoder for all answers: `json.dumps` with options makes a new one each time.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CORRELATION = re.compile(r"^[0-9A-Za-z-]{1,64}$")
 
 Authenticate = Callable[[str | None], Caller]
@@ -42,35 +47,39 @@ class ArmApp:
         self._challenge = challenge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        http = HttpRequest(scope, receive)
-        given = http.headers.get("x-ms-correlation-request-id", "")
-        correlation = given if _CORRELATION.match(given) else self._ids.uuid()
-        response = await self._anonymous(http)
+        given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request_id = self._ids.uuid()
+        # A request that names no correlation begins one under its own id, as ARM has it.
+        correlation = given.get("x-ms-correlation-request-id", "")
+        correlation = correlation if _CORRELATION.match(correlation) else request_id
+        response = await self._anonymous(HttpRequest(scope, receive))
         if response is None:
-            response = await self._answer(http, correlation)
-        headers = response.headers
-        headers["x-ms-request-id"] = self._ids.uuid()
-        headers["x-ms-correlation-request-id"] = correlation
-        headers["x-ms-routing-request-id"] = f"LAZUR:{correlation}"
-        headers["Cache-Control"] = "no-cache"
-        headers["X-Content-Type-Options"] = "nosniff"
-        client = http.headers.get("x-ms-client-request-id", "")
+            response = await self._answer(scope, receive, given, correlation)
+        marks = {
+            "x-ms-request-id": request_id,
+            "x-ms-correlation-request-id": correlation,
+            "x-ms-routing-request-id": f"LAZUR:{correlation}",
+            "cache-control": "no-cache",
+            "x-content-type-options": "nosniff",
+        }
+        client = given.get("x-ms-client-request-id", "")
         if _CORRELATION.match(client):
-            headers["x-ms-client-request-id"] = client
+            marks["x-ms-client-request-id"] = client
+        response.raw_headers += [(name.encode(), value.encode()) for name, value in marks.items()]
         await response(scope, receive, send)
 
-    async def _answer(self, http: HttpRequest, correlation: str) -> HttpResponse:
+    async def _answer(self, scope: Scope, receive: Receive, given: Mapping[str, str], correlation: str) -> HttpResponse:
+        path = _SLASHES.sub("/", scope["path"])
         try:
-            caller = self._authenticate(http.headers.get("authorization"))
-            raw = await _body(http)
-            query = {k.lower(): v for k, v in http.query_params.items()}
-            path = re.sub(r"/{2,}", "/", http.url.path)
-            request = Request(http.method, path, query, {k.lower(): v for k, v in http.headers.items()}, raw, caller)
+            caller = self._authenticate(given.get("authorization"))
+            raw = await _body(receive)
+            pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+            request = Request(scope["method"], path, {k.lower(): v for k, v in pairs}, given, raw, caller)
             return render(await self._routes.answer(request))
         except LazurError as error:
             return self._refusal(error)
         except Exception:
-            log.exception("unexpected failure", correlation=correlation, path=http.url.path)
+            log.exception("unexpected failure", correlation=correlation, path=path)
             message = f"The server encountered an unexpected error. Correlation id: {correlation}."
             return self._refusal(LazurError("InternalServerError", message, status=500))
 
@@ -89,17 +98,22 @@ def render(response: Response) -> HttpResponse:
     headers = dict(response.headers or {})
     if response.body is None:
         return HttpResponse(b"", response.status, headers)
-    content = json.dumps(response.body, ensure_ascii=False, separators=(",", ":")).encode()
+    content = _encode(response.body).encode()
     return HttpResponse(content, response.status, headers, media_type="application/json; charset=utf-8")
 
 
-async def _body(http: HttpRequest) -> bytes:
+async def _body(receive: Receive) -> bytes:
     """The request body, at most 4 MiB, ARM's own limit."""
-    chunks, size = [], 0
-    async for chunk in http.stream():
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
         size += len(chunk)
         if size > _MAX_BODY:
-            message = f"The request content size exceeds the maximum size of {_MAX_BODY} bytes."
-            raise LazurError("RequestContentTooLarge", message, status=413)
+            text = f"The request content size exceeds the maximum size of {_MAX_BODY} bytes."
+            raise LazurError("RequestContentTooLarge", text, status=413)
         chunks.append(chunk)
     return b"".join(chunks)

@@ -183,9 +183,9 @@ class ControlPlane:
 
     async def _anonymous(self, http: Request) -> Response | None:
         """What needs no token: where the cloud's endpoints are, image aliases, artifacts by signed link."""
-        path = "/" + "/".join(p for p in http.url.path.split("/") if p)
-        if http.method != "GET":
+        if http.scope["method"] != "GET":
             return None
+        path = "/" + "/".join(p for p in http.scope["path"].split("/") if p)
         if path.lower() == "/metadata/endpoints":
             version = http.query_params.get("api-version", "2015-01-01")
             return JSONResponse(endpoints_body(self.endpoints, version))
@@ -260,7 +260,7 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        host = Request(scope).headers.get("host", "").partition(":")[0].lower()
+        host = next((v for k, v in scope["headers"] if k == b"host"), b"").decode("latin-1").partition(":")[0].lower()
         path: str = scope["path"]
         signs_in = host in self._hosts or (self._single and _is_sign_in(path))
         await (self._identity if signs_in else self._arm)(scope, receive, send)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from lazur.kernel.errors import LazurError
 
@@ -30,6 +30,10 @@ class ArmId:
     @classmethod
     def parse(cls, text: str) -> ArmId:
         """Read `/subscriptions/…`, `/providers/…` or `/`; raises `LinkedInvalidPropertyId` for anything else."""
+        return _parsed(text)
+
+    @classmethod
+    def _read(cls, text: str) -> ArmId:
         parts = [p for p in text.strip().split("/") if p]
         if not all(_SEGMENT.match(p) and p not in (".", "..") for p in parts) or not text.startswith("/"):
             raise _invalid(text)
@@ -51,7 +55,7 @@ class ArmId:
         """The lower-case text: the one spelling everything is compared by."""
         return str(self).lower()
 
-    @property
+    @cached_property
     def type(self) -> str:
         """`Microsoft.Network/virtualNetworks/subnets`; the built-in scopes have ARM's own type names."""
         if self.namespace is not None:
@@ -95,6 +99,10 @@ class ArmId:
         return other.key == self.key or other.key.startswith(self.key.rstrip("/") + "/")
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         text = f"/subscriptions/{self.subscription}" if self.subscription else ""
         if self.group is not None:
             text += f"/resourceGroups/{self.group}"
@@ -102,6 +110,12 @@ class ArmId:
             pairs = (f"/{t}/{n}" for t, n in zip(self.types, self.names, strict=True))
             text += f"/providers/{self.namespace}{''.join(pairs)}"
         return text or "/"
+
+
+@lru_cache(maxsize=16384)
+def _parsed(text: str) -> ArmId:
+    # Ids are immutable and the same few are read over and over: every assignment's scope for every right, for one.
+    return ArmId._read(text)
 
 
 def _invalid(text: str) -> LazurError:

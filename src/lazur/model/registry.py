@@ -52,6 +52,7 @@ class Registry:
     def __init__(self, providers: Sequence[Provider]) -> None:
         self.providers = {p.namespace.lower(): p for p in providers}
         self._types = {t.type.lower(): t for p in providers for t in p.types}
+        self._behaviours: dict[str, ModuleType | None] = {}
 
     @classmethod
     def discover(cls, package: ModuleType) -> Registry:
@@ -104,7 +105,10 @@ class Registry:
     def behaviour(self, type: AnyResource, module: str) -> ModuleType | None:
         """`admit` or `controller` beside the type's declaration; None when it needs none."""
         name = f"{type.__module__.rsplit('.', 1)[0]}.{module}"
-        return importlib.import_module(name) if importlib.util.find_spec(name) else None
+        if name not in self._behaviours:
+            # Looking for a module asks the file system for every folder on the path.
+            self._behaviours[name] = importlib.import_module(name) if importlib.util.find_spec(name) else None
+        return self._behaviours[name]
 
     def canonical(self, id: ArmId) -> ArmId:
         """`id` with namespace and type names in Azure's spelling."""
