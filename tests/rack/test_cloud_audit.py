@@ -31,11 +31,22 @@ def tap(cloud: Cloud, example: Example) -> Iterator[tuple[str, str]]:
     """A port of the integration bridge that is no guest's."""
     host = cloud.rack.container("h02")
     host.run(["ip", "tuntap", "add", "leaked0", "mode", "tap"])
-    words = ["set", "Interface", "leaked0", "external_ids:iface-id=leaked", "external_ids:lazur=tap"]
-    host.run(["ovs-vsctl", "add-port", "br-int", "leaked0", "--", *words])
-    yield "tap", "leaked0"
+    host.run(["ovs-vsctl", "add-port", "br-int", "leaked0"])
+    yield "port", "leaked0"
     host.run(["ovs-vsctl", "del-port", "br-int", "leaked0"])
     host.run(["ip", "link", "delete", "leaked0"])
+
+
+@contextmanager
+def old_tap(cloud: Cloud, example: Example) -> Iterator[tuple[str, str]]:
+    """A machine's tap that outlived its machine."""
+    host = cloud.rack.container("h02")
+    host.run(["ip", "tuntap", "add", "t0123456789", "mode", "tap"])
+    words = ["set", "Interface", "t0123456789", "external_ids:iface-id=nic-gone"]
+    host.run(["ovs-vsctl", "add-port", "br-int", "t0123456789", "--", *words])
+    yield "tap", "t0123456789"
+    host.run(["ovs-vsctl", "del-port", "br-int", "t0123456789"])
+    host.run(["ip", "link", "delete", "t0123456789"])
 
 
 @contextmanager
@@ -64,7 +75,7 @@ def row(cloud: Cloud, example: Example) -> Iterator[tuple[str, str]]:
     control = cloud.rack.container(layout.CONTROL)
     marks = control.run([*_NBCTL, "--bare", "--columns=external_ids", "list", "Logical_Switch"]).stdout.split("\n")[0].split()
     control.run([*_NBCTL, "ls-add", "leaked", "--", "set", "Logical_Switch", "leaked", *(f"external_ids:{m}" for m in marks)])
-    yield "row", "leaked"
+    yield "row", "is unwanted"
     control.run([*_NBCTL, "--if-exists", "ls-del", "leaked"])
 
 
@@ -75,7 +86,7 @@ def lost_row(cloud: Cloud, example: Example) -> Iterator[tuple[str, str]]:
         control = cloud.rack.container(layout.CONTROL)
         name = control.run([*_NBCTL, "--bare", "--columns=name", "list", "Load_Balancer"]).stdout.split()[0]
         control.run([*_NBCTL, "lb-del", name])
-        yield "row", ""
+        yield "row", "is missing"
     # Restarted, the executor compares everything and puts it back.
 
 
@@ -115,7 +126,7 @@ def held(cloud: Cloud, container: str, service: str) -> Iterator[None]:
         until(f"{service} is back", lambda: cloud.service_ready(container, service))
 
 
-@pytest.mark.parametrize("leak", [process, tap, disk, lost_disk, row, lost_row, namespace, dead_machine])
+@pytest.mark.parametrize("leak", [process, tap, old_tap, disk, lost_disk, row, lost_row, namespace, dead_machine])
 def test_a_planted_leak_is_found(cloud: Cloud, example: Example, leak: Leak) -> None:
     cloud.clean()
     with leak(cloud, example) as (kind, name):

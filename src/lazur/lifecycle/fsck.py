@@ -151,6 +151,8 @@ def _ports(host: str, seen: Mapping[str, Any], payloads: Mapping[str, Mapping[st
         if port not in ports:
             yield Finding(host, "tap", tap, "belongs to no network interface")
     vnets = {f"gs-{short(nic['vnet'])}": nic["vnet"] for p in payloads.values() for nic in p["nics"]}
+    for name in sorted(set(seen.get("ports", ())) - vnets.keys()):
+        yield Finding(host, "port", name, "is on the integration bridge and belongs to nothing")
     for name in sorted(set(seen["namespaces"]) - vnets.keys()):
         yield Finding(host, "namespace", name, "belongs to no virtual network with machines here")
     for name in sorted(vnets.keys() - set(seen["namespaces"])):

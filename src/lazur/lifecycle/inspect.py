@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +86,19 @@ async def _host(config: RoleConfig) -> dict[str, Any]:
     found = dict(await inventory(parts))
     found["processes"] = _machine_processes()
     found["namespaces"] = sorted(p.name for p in Path("/run/netns").glob("gs-*"))
+    found["ports"] = sorted(set(_integration_ports()) - found["taps"].keys())
     return found
+
+
+def _integration_ports() -> list[str]:
+    """Ports of the integration bridge that OVN did not make itself: taps, guest services and whatever does not belong."""
+    asked = ["ovs-vsctl", "--no-wait", "--timeout=10"]
+    there = subprocess.run([*asked, "list-ifaces", "br-int"], capture_output=True, text=True, check=True).stdout.split()
+    table = subprocess.run(
+        [*asked, "--format=json", "--columns=name,type", "list", "Interface"], capture_output=True, text=True, check=True
+    ).stdout
+    plugged = {name for name, kind in json.loads(table)["data"] if kind in ("", "system", "tap")}
+    return [name for name in there if name in plugged]
 
 
 def _machine_processes() -> list[int]:
