@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--pairs", default=10, type=click.IntRange(min=2), show_default=True, help="Pairs per comparison.")
 @click.option("--seconds", default=5.0, type=click.FloatRange(min=0.1), show_default=True, help="Length of a block.")
-@click.option("--stall", default=0.98, show_default=True, help="Drop pairs during which CPU was waited for a larger share.")
+@click.option("--stall", default=1.0, show_default=True, help="Drop pairs that waited for CPU for more than this share.")
 def main(names: tuple[str, ...], pairs: int, seconds: float, stall: float) -> None:
     """Measure NAMES, all without any, each against a floor of the same run."""
     effort = Effort(pairs, seconds, stall)

@@ -43,7 +43,7 @@ class Effort:
 
     pairs: int = 10
     seconds: float = 5.0
-    stall: float = 0.98
+    stall: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -64,5 +64,5 @@ async def run(effort: Effort, say: Say) -> tuple[list[Figure], dict[str, Any]]:
         twin = await stack.enter_async_context(served("fsync"))
         group = f"{ours.subscription}/resourceGroups/bench"
         await ours.put(group, {"location": "local"})
-        sides = [_Writers(server, group, effort) for server in (floor, twin, ours)]
-        return await compare(_METRICS, *sides, effort, say)
+        once, again, cloud = (_Writers(server, group, effort) for server in (floor, twin, ours))
+        return await compare(_METRICS, once, again, cloud, effort, say)

@@ -47,7 +47,7 @@ def choose(
     size: Size, hosts: Sequence[Host], placed: Sequence[Placed], availability_set: str | None, fault_domains: int
 ) -> Host:
     """The host for a machine of `size`; raises `AllocationFailed` with the binding constraint of every host."""
-    rooms = [_room(h, placed) for h in hosts]
+    rooms = _rooms(hosts, placed)
     fitting = [r for r in rooms if not _lacks(r, size)]
     if not fitting:
         raise _no_room(size, rooms)
@@ -55,9 +55,15 @@ def choose(
     return min(fitting, key=lambda r: (together.get(_domain(r.host, fault_domains), 0), -r.memory_mib, r.host.name)).host
 
 
-def _room(host: Host, placed: Sequence[Placed]) -> Room:
-    here = [p for p in placed if p.host == host.name]
-    return Room(host, host.cores - sum(p.cores for p in here), host.memory_mib - sum(p.memory_mib for p in here))
+def _rooms(hosts: Sequence[Host], placed: Sequence[Placed]) -> list[Room]:
+    """What is left on every host, in one pass over the machines."""
+    taken = {h.name: [0, 0] for h in hosts}
+    for machine in placed:
+        held = taken.get(machine.host)
+        if held is not None:
+            held[0] += machine.cores
+            held[1] += machine.memory_mib
+    return [Room(h, h.cores - taken[h.name][0], h.memory_mib - taken[h.name][1]) for h in hosts]
 
 
 def _domain(host: Host, fault_domains: int) -> int:
