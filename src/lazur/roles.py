@@ -39,7 +39,11 @@ async def control(config: RoleConfig, clock: Clock) -> None:
         config.region, config.domain, "", "", endpoints.management, endpoints.login, network.public, network.transit,
         network.transit_gateway, network.guest_mtu, listed(Path(config.images)), overcommit_cpu=1.0,
     )  # fmt: skip
-    machines = [Machine(h.name, h.vcpus, h.allocatable_mib, h.fault_domain, h.rack, h.driver) for h in config.hosts]
+    machines = [
+        Machine(h.name, h.vcpus, h.allocatable_mib, h.fault_domain, h.rack, h.driver)
+        for h in config.hosts
+        if h.driver == "qemu"
+    ]
     store = SqliteStore(state / "control.db")
     key = StampKey.open(state / "stamp.key", ids)
     plane = await ControlPlane.open(store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts")

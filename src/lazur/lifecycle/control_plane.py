@@ -244,7 +244,12 @@ class ControlPlane:
             await self.pipeline.put(_SYSTEM, group, {"location": self.stamp.region}, version)
         for machine in machines:
             id = group.resource("Microsoft.Fabric.Admin/hosts", machine.name)
-            await self.pipeline.put(_SYSTEM, id, machine.body(self.stamp.region), version)
+            body, known = machine.body(self.stamp.region), self.store.get(id.key)
+            if known is not None:
+                # What an operator decided since (draining) stands; the site file only says what the host has.
+                body["properties"] = {**known.properties, **body["properties"]}
+            if known is None or not known.deleting:
+                await self.pipeline.put(_SYSTEM, id, body, version)
 
 
 class Front:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def run_simulated(site: Site, port: int = PORT) -> None:
 
 
 async def _serve(site: Site, port: int) -> None:
+    _refuse_taken(port)
     clock, ids, state = SystemClock(), SystemIds(), simulated_state()
     state.mkdir(parents=True, exist_ok=True)
     pki = state / "pki"
@@ -75,10 +77,19 @@ async def _serve(site: Site, port: int) -> None:
     _banner(site, endpoints, bundle, state)
     try:
         await asyncio.gather(front.serve(), plane.run(), *_executors(plane, site))
-    except OSError as error:
-        raise LazurError("PortInUse", f"Port {port} of localhost cannot be used: {error.strerror}.") from error
     finally:
         store.close()
+
+
+def _refuse_taken(port: int) -> None:
+    """Fail before anything is opened when somebody else listens on `port`."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            message = f"Port {port} of localhost cannot be used ({error.strerror}); choose another with --port."
+            raise LazurError("PortInUse", message) from error
 
 
 def _executors(plane: ControlPlane, site: Site) -> list[asyncio.Task[None]]:

@@ -1,4 +1,4 @@
--- Nine tables for every resource type there is or will be. Documents are JSON; what is searched by is a column.
+-- Eight tables for every resource type there is or will be. Documents are JSON; what is searched by is a column.
 CREATE TABLE IF NOT EXISTS resources (
   key TEXT PRIMARY KEY, type TEXT NOT NULL, version INTEGER NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS resources_type ON resources (type, key);

@@ -31,7 +31,7 @@ class Host(Resource[HostSpec]):
 
     type = "Microsoft.Fabric.Admin/hosts"
     api_versions = ("2026-11-01",)
-    answers = Answers(create=201, update=200, delete=200, asynchronous=False)
+    answers = Answers(create=201, update=200, delete=202, asynchronous=False)
     name_pattern = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
     example: ClassVar = {"location": "local", "properties": {"cores": 4, "memoryMiB": 8192}}
 
