@@ -275,7 +275,7 @@ class Cloud:
         """What the auditor says just now."""
         return audit(self.facts())
 
-    def clean(self, seconds: float = 20.0) -> None:
+    def clean(self, seconds: float = PATIENCE) -> None:
         """The auditor finds nothing, now or shortly."""
         deadline = time.monotonic() + seconds
         while found := self.findings():

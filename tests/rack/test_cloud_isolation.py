@@ -21,7 +21,8 @@ class Capture:
     """tcpdump on one interface of one container; ask it when the traffic is over."""
 
     def __init__(self, cloud: Cloud, container: str, interface: str, expression: str = "") -> None:
-        enter = ["nsenter", "-t", str(cloud.rack.container(container).pid()), "-m", "-n", "-p", "-u"]
+        # Not its PID namespace: nsenter would stay between, and signals end at it.
+        enter = ["nsenter", "-t", str(cloud.rack.container(container).pid()), "-m", "-n"]
         argv = [*enter, "tcpdump", "-i", interface, "-e", "-n", "-l", "-U", *([expression] if expression else [])]
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stderr is not None

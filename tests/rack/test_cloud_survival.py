@@ -103,5 +103,5 @@ def test_everything_comes_back_after_a_power_cut(cloud: Cloud, example: Example)
     cloud.rack.up(CHECKS)
     example.served_by(*example.machines, seconds=120)
     assert until("ssh", lambda: example.ssh("web1", "cat keep", check=False)).strip() == "kept"
-    cloud.clean(60)
+    cloud.clean()
     assert {r["uid"] for r in cloud.facts().control["resources"]} == {r["uid"] for r in resources}

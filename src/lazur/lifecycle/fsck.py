@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +48,13 @@ def gather(rack: Rack) -> Facts:
         argv = ["/usr/bin/python3", "-P", "-m", "lazur.lifecycle.inspect", what]
         return json.loads(rack.container(container).run(argv).stdout)
 
-    control = ask(layout.CONTROL, "control")
     hosts = [n for n in rack.names if layout.kind_of(n) == "host"]
-    return Facts(
-        control,
-        ask(layout.CONTROL, "network"),
-        ask(layout.CONTROL, "storage"),
-        {h: ask(h, "host") for h in hosts},
-    )
+    # Most of each look is the start of a process.
+    with ThreadPoolExecutor() as pool:
+        central = [pool.submit(ask, layout.CONTROL, what) for what in ("control", "network", "storage")]
+        seen = {h: pool.submit(ask, h, "host") for h in hosts}
+        control, network, storage = (future.result() for future in central)
+        return Facts(control, network, storage, {h: future.result() for h, future in seen.items()})
 
 
 def audit(facts: Facts) -> list[Finding]:
