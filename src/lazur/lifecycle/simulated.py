@@ -83,13 +83,13 @@ async def _serve(site: Site, port: int) -> None:
 
 def _refuse_taken(port: int) -> None:
     """Fail before anything is opened when somebody else listens on `port`."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            message = f"Port {port} of localhost cannot be used ({error.strerror}); choose another with --port."
-            raise LazurError("PortInUse", message) from error
+    for family, kind, _, _, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind) as probe:
+            try:
+                probe.bind(address)
+            except OSError as error:
+                message = f"Port {port} of localhost cannot be used ({error.strerror}); choose another with --port."
+                raise LazurError("PortInUse", message) from error
 
 
 def _executors(plane: ControlPlane, site: Site) -> list[asyncio.Task[None]]:
