@@ -85,6 +85,8 @@ def _refuse_taken(port: int) -> None:
     """Fail before anything is opened when somebody else listens on `port`."""
     for family, kind, _, _, address in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM):
         with socket.socket(family, kind) as probe:
+            # As the server itself does: connections that linger after the last run do not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(address)
             except OSError as error:
