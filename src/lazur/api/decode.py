@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,35 @@ from lazur.model.registry import AnyResource
 from lazur.model.stamp import Stamp
 
 _MAX_TAGS = 50
+_CHILD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?")
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("name", ""), str)
+
+
+_FORMS = {
+    "sku": (_named, "an object with a 'name'"),
+    "plan": (_named, "an object with a 'name'"),
+    "identity": (_object, "an object"),
+    "extendedLocation": (_named, "an object with a 'name'"),
+    "zones": (_texts, "a list of texts"),
+    "kind": (_text, "a text"),
+    "managedBy": (_text, "a text"),
+}
+"""What the top-level properties beside location and properties look like."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +62,9 @@ def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[D
     """The decoded body, or None, and every fault found."""
     if not isinstance(body, dict):
         return None, [LazurError("InvalidRequestContent", "The request body must be a JSON object.")]
+    if not _is_json(body):
+        message = "The request body must be JSON: it holds a number or a text that JSON has no form for."
+        return None, [LazurError("InvalidRequestContent", message)]
     lowered = {k.lower(): v for k, v in body.items() if v is not None}
     faults = [*_envelope(declared, id, lowered, stamp)]
     properties = lowered.get("properties", {})
@@ -56,6 +89,15 @@ def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[D
     return Decoded(spec, out, secrets, list(pointers(spec))), faults
 
 
+def _is_json(body: Any) -> bool:
+    """Python's reader takes NaN, infinities and halves of surrogate pairs, which nothing that is stored may hold."""
+    try:
+        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        return False
+    return True
+
+
 def model_faults(error: ValidationError, root: str = "properties") -> Iterable[LazurError]:
     """Pydantic's findings as ARM faults with a path each."""
     for found in error.errors():
@@ -71,7 +113,7 @@ def model_faults(error: ValidationError, root: str = "properties") -> Iterable[L
 
 
 def _envelope(declared: AnyResource, id: ArmId, body: dict[str, Any], stamp: Stamp) -> Iterable[LazurError]:
-    if not re.match(declared.name_pattern, id.name):
+    if not re.fullmatch(declared.name_pattern, id.name):
         message = f"Resource name '{id.name}' is invalid: it must match {declared.name_pattern}."
         yield LazurError("InvalidResourceName", message, target="name")
     named = body.get("name")
@@ -90,6 +132,10 @@ def _envelope(declared: AnyResource, id: ArmId, body: dict[str, Any], stamp: Sta
             )
             yield LazurError("LocationNotAvailableForResourceType", message, target="location")
     yield from _tags(body.get("tags", {}))
+    for name in sorted(declared.envelope - {"tags"}):
+        given, (form, told) = body.get(name.lower()), _FORMS[name]
+        if given is not None and not form(given):
+            yield LazurError("InvalidRequestContent", f"'{name}' must be {told}.", target=name)
 
 
 def _tags(tags: Any) -> Iterable[LazurError]:
@@ -111,7 +157,10 @@ def _children(declared: AnyResource, spec: Model) -> Iterable[LazurError]:
         seen: set[str] = set()
         for index, item in enumerate(document.get(child.list, [])):
             name, spot = item.get("name"), f"properties.{child.list}[{index}].name"
-            if not name:
+            if name and not _CHILD.fullmatch(name):
+                message = f"The name '{name[:80]}' at '{spot}' is invalid: it must match {_CHILD.pattern}."
+                yield LazurError("InvalidResourceName", message, target=spot)
+            elif not name:
                 yield LazurError("MissingRequiredParameter", f"Required parameter '{spot}' is missing (null).", target=spot)
             elif name.lower() in seen:
                 message = f"The name '{name}' is used more than once in '{child.list}'."

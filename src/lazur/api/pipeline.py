@@ -21,7 +21,7 @@ from lazur.model.documents import FAILED, SUCCEEDED, Change, Claim, Operation, R
 from lazur.model.fields import Pointer, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
-from lazur.model.rights import Assignment, Caller, allows, denial
+from lazur.model.rights import Assignment, Caller, allows, denial, right
 from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
 
@@ -74,10 +74,9 @@ class Pipeline:
     ) -> Accepted:
         """Create or replace the resource or embedded child `id`."""
         id = self.registry.canonical(id)
-        self.authorise(caller, f"{id.type}/write", id)
+        self.registry.holder_of(id)
+        self.authorise(caller, right(id.type, "write"), id)
         embedded = self.registry.embedded(id)
-        if embedded is None:
-            self.registry.type_of(id)
         for attempt in range(_ATTEMPTS):
             try:
                 if embedded is not None:
@@ -91,7 +90,8 @@ class Pipeline:
     async def patch(self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "") -> Accepted:
         """Merge `body` into the stored document (RFC 7396; tags are replaced as a whole) and go the way of a PUT."""
         id = self.registry.canonical(id)
-        self.authorise(caller, f"{id.type}/write", id)
+        self.registry.holder_of(id)
+        self.authorise(caller, right(id.type, "write"), id)
         record = self._existing(self.registry.document_of(id))
         embedded = self.registry.embedded(id)
         if embedded is not None:
@@ -107,7 +107,7 @@ class Pipeline:
     ) -> Accepted:
         parent = self.store.get(id.parent.key)
         if parent is None:
-            self._group(id)
+            self.group(id)
             name = "/".join((id.namespace or "", *id.types[:-1]))
             message = (
                 f"Can not perform requested operation on nested resource. Parent resource '{name}/{id.parent.name}' not found."
@@ -158,12 +158,13 @@ class Pipeline:
         existing = self.store.get(id.key)
         if existing is not None:
             return existing.id
-        group = self._group(id)
+        group = self.group(id)
         if group is None:
             return id
         return ArmId(group.id.subscription, group.id.group, id.namespace, id.types, id.names)
 
-    def _group(self, id: ArmId) -> Record | None:
+    def group(self, id: ArmId) -> Record | None:
+        """The group `id` lies in, None for what lies in none; refused when it is not there or goes. Authorise before."""
         if id.group is None or id.namespace is None:
             return None
         group = self.store.get(id.scope.key)
@@ -182,6 +183,7 @@ class Pipeline:
         group = self.store.get(id.scope.key) if id.group and id.namespace else None
         if group is not None:
             related[group.key] = group
+        standing = {(r.path, r.target) for r in self.store.references(id.key)}
         for pointer in decoded.pointers:
             target = self.registry.canonical(pointer.target)
             if pointer.ref.soft:
@@ -194,7 +196,9 @@ class Pipeline:
                 if not _child_in(self.registry, target, decoded.body["properties"]):
                     faults.append(_dangling(id, pointer))
                 continue
-            if not self.may(caller, f"{target.type}/join/action", target):
+            # What stands already was joined by whoever wrote it: a new subnet needs no right over its neighbours' groups.
+            kept = (pointer.named, target.key) in standing
+            if not kept and not self.may(caller, right(target.type, "join/action"), target):
                 message = f"The client '{caller.name}' has permission to write '{id}' but not to join the linked '{target}'."
                 faults.append(LazurError("LinkedAuthorizationFailed", message, target=pointer.path, status=403))
                 continue
@@ -210,15 +214,10 @@ class Pipeline:
 
     def _dropped_children(self, declared: AnyResource, old: Record, decoded: Decoded) -> Sequence[LazurError]:
         faults = []
-        for child in declared.embedded:
-            kept = {i["name"].lower() for i in decoded.body["properties"].get(child.list, [])}
-            for item in old.properties.get(child.list, []):
-                if item["name"].lower() in kept:
-                    continue
-                gone = old.id.child(child.type, item["name"])
-                users = [r for r in self.store.referrers(gone.key) if r.blocking and r.source != old.key]
-                if users:
-                    faults.append(in_use(gone, self._names(users), f"properties.{child.list}"))
+        for gone, spot in _gone(declared, old, decoded.body):
+            users = [r for r in self.store.referrers(gone.key) if r.blocking and r.source != old.key]
+            if users:
+                faults.append(in_use(gone, self._names(users), spot))
         return faults
 
     def _admit(
@@ -228,7 +227,7 @@ class Pipeline:
         module = self.registry.behaviour(declared, "admit")
         if module is None:
             return Decision()
-        pools = {p: self.store.claims(p) for p in declared.pools(decoded.spec, related)}
+        pools = {p: self.store.claims(p) for p in declared.pools(decoded.spec, related, old)}
         uid = old.uid if old else self.ids.uuid()
         facts = Facts(id, uid, old, related, pools, self.stamp, self.ids.uuid)
         decision: Decision = module.admit(decoded.spec, decoded.body, facts)
@@ -255,12 +254,16 @@ class Pipeline:
             if not id.contains(p.target)
         ]
         claims = [*decision.claims, *_exclusive(id, found)]
+        # A child is there as long as its parent's document says so, and nothing else can be asked for in the transaction.
+        parents = {self.registry.document_of(t).key for t in (p.target for p in found) if self.registry.embedded(t)}
         operation = self._operation(caller, record, "PUT") if declared.answers.asynchronous else None
         change = Change(
             records=[record, *(self._implicit(caller, c.id, c.body, c.allocated, api_version) for c in decision.children)],
             operations=[operation] if operation else (),
             rewire={id.key: (references, claims)},
             requires=list(related),
+            unchanged=[(r.key, r.version) for r in related.values() if r.key in parents],
+            unreferenced=[gone.key for gone, _ in _gone(declared, old, body)],
         )
         try:
             await self.store.commit(change)
@@ -329,10 +332,9 @@ class Pipeline:
     async def delete(self, caller: Caller, id: ArmId, api_version: str, *, if_match: str = "") -> Accepted:
         """Wish for `id` to go; refused while somebody uses it. `record` is None when nothing was there."""
         id = self.registry.canonical(id)
-        self.authorise(caller, f"{id.type}/delete", id)
+        self.registry.holder_of(id)
+        self.authorise(caller, right(id.type, "delete"), id)
         embedded = self.registry.embedded(id)
-        if embedded is None:
-            self.registry.type_of(id)
         for attempt in range(_ATTEMPTS):
             try:
                 if embedded is not None:
@@ -382,12 +384,12 @@ class Pipeline:
     async def act(self, caller: Caller, id: ArmId, name: str, body: Any, query: Mapping[str, str] | None = None) -> Accepted:
         """Run action `name`: change the resource's intent, or read."""
         id = self.registry.canonical(id)
-        declared = self.registry.type_of(id)
+        declared = self.registry.holder_of(id)
         action = next((a for a in declared.actions if a.name.lower() == name.lower()), None)
         if action is None:
             message = f"The resource type '{declared.type}' has no action '{name}'."
             raise LazurError("InvalidResourceType", message, status=404)
-        self.authorise(caller, f"{declared.type}/{action.name}/action", id)
+        self.authorise(caller, right(declared.type, f"{action.name}/action"), id)
         module = self.registry.behaviour(declared, "admit")
         assert module is not None, f"{declared.type} declares actions and has no admit.py"
         for attempt in range(_ATTEMPTS):
@@ -438,7 +440,7 @@ class Pipeline:
     def check(self, caller: Caller, id: ArmId, body: Any) -> list[LazurError]:
         """Faults of a body that need no other resource to be seen: right to write, form, the type's own rules."""
         id = self.registry.canonical(id)
-        action = f"{id.type}/write"
+        action = right(id.type, "write")
         if not self.may(caller, action, id):
             return [denial(caller, action, id)]
         embedded = self.registry.embedded(id)
@@ -446,15 +448,16 @@ class Pipeline:
             return []
         return decode(self.registry.type_of(id), id, body, self.stamp)[1]
 
-    def existing(self, caller: Caller, id: ArmId) -> Record:
-        """The stored document of `id` for reading; 403 before 404."""
-        self.authorise(caller, f"{self.registry.canonical(id).type}/read", id)
+    def existing(self, caller: Caller, id: ArmId, part: str = "") -> Record:
+        """The stored document of `id` for reading it, or the `part` of it that has a right of its own; 403 before 404."""
+        self.registry.holder_of(id)
+        self.authorise(caller, right(self.registry.canonical(id).type, f"{part}/read" if part else "read"), id)
         return self._existing(self.registry.document_of(id))
 
     def _existing(self, id: ArmId) -> Record:
         record = self.store.get(id.key)
         if record is None:
-            self._group(id)
+            self.group(id)
             code, message = not_found(id)
             raise LazurError(code, message, status=404)
         return record
@@ -479,6 +482,17 @@ def in_use(id: ArmId, names: Sequence[str], target: str | None = None) -> LazurE
     kind = id.types[-1] if id.types else "resource"
     code = f"InUse{kind[0].upper()}{kind[1:].rstrip('s')}CannotBeDeleted"
     return LazurError(code, message, target=target or str(id), details=details, status=400)
+
+
+def _gone(declared: AnyResource, old: Record | None, body: Mapping[str, Any]) -> list[tuple[ArmId, str]]:
+    """The embedded children of `old` that `body` has no more, each with the path of the list it was in."""
+    out = []
+    for child in declared.embedded if old is not None else ():
+        assert old is not None
+        kept = {i["name"].lower() for i in body["properties"].get(child.list, [])}
+        lost = [i["name"] for i in old.properties.get(child.list, []) if i["name"].lower() not in kept]
+        out += [(old.id.child(child.type, name), f"properties.{child.list}") for name in lost]
+    return out
 
 
 def _within(key: str, root: str) -> bool:

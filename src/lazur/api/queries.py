@@ -158,7 +158,8 @@ def page(items: Sequence[Any], query: Mapping[str, str], url: str) -> dict[str, 
 
 def _skip(token: str) -> int:
     try:
-        return int(base64.urlsafe_b64decode(token.encode()).decode()) if token else 0
+        text = base64.urlsafe_b64decode(token.encode()).decode() if token else "0"
+        return _whole(text)
     except (ValueError, binascii.Error) as error:
         raise LazurError("InvalidSkipToken", "The $skiptoken is not one this service gave out.", target="$skiptoken") from error
 
@@ -166,6 +167,17 @@ def _skip(token: str) -> int:
 def _number(text: str) -> int:
     if not text:
         return 0
-    if not text.isdigit() or int(text) < 1:
+    try:
+        found = _whole(text)
+    except ValueError:
+        found = 0
+    if found < 1:
         raise LazurError("InvalidTop", "'$top' must be a positive number.", target="$top")
+    return found
+
+
+def _whole(text: str) -> int:
+    # Digits of other scripts are digits to Python as well.
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(text)
     return int(text)

@@ -5,10 +5,12 @@ Must never contain the name of a resource type, and must authorise before it loo
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from lazur.api.pipeline import Accepted, Pipeline
 from lazur.api.queries import page, parse_filter
@@ -16,9 +18,12 @@ from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Operation, Record
 from lazur.model.registry import AnyResource, DataRoute, check_api_version
-from lazur.model.rights import Caller
+from lazur.model.rights import Caller, right
 
 RESOURCE_GROUPS = "Microsoft.Resources/resourceGroups"
+# A segment must be one in every form it may be decoded to.
+_SEGMENT = re.compile(r"(?!\.{1,2}\Z)[^/?#%\\\x00-\x1f\x7f]{1,260}")
+_DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,16 @@ class Routes:
     async def answer(self, request: Request) -> Response:
         """The response to `request`; raises `LazurError` for everything that goes wrong."""
         parts = [p for p in request.path.split("/") if p]
+        if not all(_SEGMENT.fullmatch(p) for p in parts):
+            raise LazurError("InvalidResourceId", f"The path {request.path[:300]!r} has a segment that names nothing.")
         lowered = [p.lower() for p in parts]
         check_api_version(request.query.get("api-version"))
         if lowered[:1] in (["subscriptions"], ["tenants"]) and len(parts) == 1:
+            _only(request, "GET")
             return Response(200, {"value": self._accounts(request, lowered[0])})
         if lowered[:1] == ["providers"] and len(parts) <= 2:
             return self._providers(request, ArmId(), parts[1:])
-        if lowered[:1] != ["subscriptions"]:
+        if lowered[:1] != ["subscriptions"] or len(parts) < 2:
             raise _no_route(request)
         scope, rest = ArmId(parts[1]), parts[2:]
         if lowered[2:3] == ["resourcegroups"]:
@@ -85,6 +93,8 @@ class Routes:
 
     async def _in_subscription(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
         head = rest[0].lower() if rest else ""
+        if head in ("", "locations", "resources") and len(rest) <= 1:
+            _only(request, "GET")
         if not rest:
             self._pipeline.authorise(request.caller, "Microsoft.Resources/subscriptions/read", scope)
             found = [
@@ -119,9 +129,8 @@ class Routes:
 
     async def _in_groups(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
         if not rest:
-            self._pipeline.authorise(
-                request.caller, f"{RESOURCE_GROUPS.replace('Resources/', 'Resources/subscriptions/')}/read", scope
-            )
+            _only(request, "GET")
+            self._pipeline.authorise(request.caller, right(RESOURCE_GROUPS, "read"), scope)
             records = self._store.list(prefix=scope.key + "/resourcegroups/", type=RESOURCE_GROUPS)
             return self._listed(request, list(filter(_chosen(request), records)))
         group = ArmId(scope.subscription, rest[0])
@@ -129,6 +138,7 @@ class Routes:
             return await self._one(request, group)
         head = rest[1].lower()
         if head == "resources" and len(rest) == 2:
+            _only(request, "GET")
             return self._resources(request, group)
         if head == "providers" and len(rest) > 2:
             return await self._resource(request, group, rest[2:])
@@ -152,9 +162,12 @@ class Routes:
     # -- providers ----------------------------------------------------------------------------------------------------
 
     def _providers(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
+        registers = len(rest) == 2
+        _only(request, "POST" if registers else "GET")
         # At the root it is the same for everybody who is signed in.
         if scope != ArmId():
-            self._pipeline.authorise(request.caller, "Microsoft.Resources/subscriptions/providers/read", scope)
+            action = f"{rest[0]}/{rest[1].lower()}/action" if registers else "Microsoft.Resources/subscriptions/providers/read"
+            self._pipeline.authorise(request.caller, action, scope)
         if not rest:
             return Response(200, {"value": [self._provider(scope, ns) for ns in self._registry.providers]})
         if rest[0].lower() not in self._registry.providers:
@@ -189,7 +202,8 @@ class Routes:
         """Below `…/providers/`: a resource, a list, an action, a view, a data route or an operation to poll."""
         polls = len(rest) == 5 and rest[1].lower() == "locations" and rest[3].lower() in ("operations", "operationresults")
         if polls:
-            return self._poll(request, rest[3].lower(), rest[4])
+            _only(request, "GET")
+            return self._poll(request, scope, rest)
         if request.method == "GET":
             answer = self._data(request, scope, rest)
             if answer is not None:
@@ -231,18 +245,20 @@ class Routes:
         if above.names:
             for view in self._declared(above).views if self._registry.find(above.type) else ():
                 if view.name.lower() == last.lower():
-                    record = self._pipeline.existing(request.caller, above)
+                    record = self._pipeline.existing(request.caller, above, view.name)
                     shown = view.show(record)
                     if isinstance(shown, dict):
                         return Response(200, shown)
                     return Response(200, page(shown, request.query, self._stamp.url(request.path)))
             embedded = self._registry.embedded(probe)
             if embedded is not None:
-                record = self._pipeline.existing(request.caller, above)
+                record = self._pipeline.existing(request.caller, above, embedded[1].type)
                 items = self._pipeline.presenter.children(record, embedded[1])
                 return Response(200, page(items, request.query, self._stamp.url(request.path)))
         declared = self._declared(probe)
-        self._pipeline.authorise(request.caller, f"{declared.type}/read", scope)
+        if declared.type == RESOURCE_GROUPS:
+            raise self._registry.unknown(probe)
+        self._pipeline.authorise(request.caller, right(declared.type, "read"), scope)
         if scope.group is not None and self._store.get(scope.key) is None:
             raise LazurError("ResourceGroupNotFound", f"Resource group '{scope.group}' could not be found.", status=404)
         records = self._store.list(prefix=scope.key + "/", type=declared.type)
@@ -262,8 +278,7 @@ class Routes:
         }  # fmt: skip
         if request.method not in methods:
             raise _not_allowed(request)
-        if self._registry.find(id.type) is None and self._registry.embedded(id) is None:
-            raise self._registry.unknown(id)
+        self._registry.holder_of(id)
         return await methods[request.method](request, id)
 
     async def _get(self, request: Request, id: ArmId) -> Response:
@@ -327,14 +342,15 @@ class Routes:
         return Response(200, accepted.body)
 
     async def _preview(self, request: Request, declared: AnyResource, id: ArmId, name: str, body: Any) -> Response:
-        self._pipeline.authorise(request.caller, f"{declared.type}/{name}/action", id)
+        self._registry.holder_of(id)
+        self._pipeline.authorise(request.caller, right(declared.type, f"{name}/action"), id)
         module = self._registry.behaviour(declared, "admit")
         assert module is not None
         return Response(200, await module.preview(name, request.caller, id, body, self._pipeline))
 
     def _read(self, request: Request, declared: AnyResource) -> Any:
         try:
-            return declared.reads_body(request.raw or b"{}")
+            return _sound(declared.reads_body(request.raw or b"{}"))
         except (ValueError, RecursionError) as error:
             message = f"The request content was invalid and could not be deserialized: '{error}'."
             raise LazurError("InvalidRequestContent", message) from error
@@ -354,14 +370,21 @@ class Routes:
             headers["Location"] = self._stamp.url(f"{base}/operationResults/{operation.id}?api-version={version}")
         return headers
 
-    def _poll(self, request: Request, what: str, id: str) -> Response:
+    def _poll(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
+        """How an operation goes, for whoever holds the right in the subscription or over the resource it works on."""
+        namespace, what, id = rest[0], rest[3].lower(), rest[4]
+        action = f"{namespace}/locations/{what}/read"
         operation = self._store.operation(id)
-        if operation is None or operation.tenant != request.caller.tenant:
+        if operation is not None and operation.subscription.lower() != (scope.subscription or "").lower():
+            operation = None
+        if operation is None or not self._pipeline.may(request.caller, action, ArmId.parse(operation.key)):
+            # What is not there is answered like what is not theirs.
+            self._pipeline.authorise(request.caller, action, scope)
             raise LazurError("OperationNotFound", f"The operation '{id}' was not found.", status=404)
         if what == "operations":
             return Response(200, operation_body(operation), {} if operation.ended else {"Retry-After": "1"})
         if operation.ended is None:
-            location = self._stamp.url(f"{request.path}?api-version={request.query['api-version']}")
+            location = self._stamp.url(f"{quote(request.path)}?api-version={request.query['api-version']}")
             return Response(202, None, {"Location": location, "Retry-After": "1"})
         if operation.error is not None:
             raise LazurError.from_body(dict(operation.error))
@@ -386,6 +409,31 @@ def operation_body(operation: Operation) -> dict[str, Any]:
 def _chosen(request: Request) -> Callable[[Record], bool]:
     text = request.query.get("$filter", "").strip()
     return parse_filter(text) if text else lambda _: True
+
+
+def _only(request: Request, method: str) -> None:
+    if request.method != method:
+        raise _not_allowed(request)
+
+
+def _sound(body: Any) -> Any:
+    """`body`, when it is what JSON can say and the store can keep; `ValueError` otherwise."""
+    layer, depth = [body], 0
+    while layer:
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+        below: list[Any] = []
+        for value in layer:
+            if isinstance(value, dict):
+                below += [*value, *value.values()]
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, str) and not value.isascii():
+                value.encode()
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("it has a number that JSON has no form for")
+        layer, depth = below, depth + 1
+    return body
 
 
 def _no_route(request: Request) -> LazurError:

@@ -67,14 +67,13 @@ class Caseless:
 
 def _arm_id(text: str) -> str:
     try:
-        ArmId.parse(text)
+        return str(ArmId.parse(text))
     except LazurError as error:
         raise ValueError(error.message) from error
-    return text
 
 
 IdText = Annotated[str, AfterValidator(_arm_id)]
-"""The text of an ARM id, checked for form."""
+"""The text of an ARM id, checked for form; doubled and trailing slashes are taken away, names keep their spelling."""
 
 
 class SubResource(Model):

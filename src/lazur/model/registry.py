@@ -19,9 +19,12 @@ from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.resource import Embedded, Resource
 
-API_VERSION = re.compile(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(-[A-Za-z0-9.]+)?$")
+API_VERSION = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(-[A-Za-z0-9.]{1,40})?")
 
 AnyResource = type[Resource[Any]]
+
+_GROUPS = "Microsoft.Resources/resourceGroups"
+"""The one stored type whose ids have no provider segment."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,17 @@ class Registry:
             raise self.unknown(id)
         return found
 
+    def holder_of(self, id: ArmId) -> AnyResource:
+        """The type of the document that holds `id`; raises ARM's errors for unknown types and for a scope it has not."""
+        document = self.document_of(id)
+        found = self.type_of(document)
+        grouped = document.group is not None
+        if found.type == _GROUPS and document.namespace is None:
+            return found
+        if found.type == _GROUPS or grouped != (found.scope == "group"):
+            raise self.unknown(id)
+        return found
+
     def unknown(self, id: ArmId) -> LazurError:
         """ARM's answer for a type nobody provides."""
         if (id.namespace or "").lower() not in self.providers:
@@ -130,7 +144,7 @@ def check_api_version(version: str | None) -> str:
     if not version:
         message = "The api-version query parameter (?api-version=) is required for all requests."
         raise LazurError("MissingApiVersionParameter", message)
-    if not API_VERSION.match(version):
+    if not API_VERSION.fullmatch(version):
         message = f"The api-version '{version[:60]}' is invalid. It must have the form YYYY-MM-DD or YYYY-MM-DD-preview."
         raise LazurError("InvalidApiVersionParameter", message)
     return version

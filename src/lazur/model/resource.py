@@ -141,8 +141,8 @@ class Resource(Generic[S]):
         return {}
 
     @classmethod
-    def pools(cls, spec: Any, related: Mapping[str, Record]) -> Sequence[str]:
-        """Claim pools whose state the admission needs to see."""
+    def pools(cls, spec: Any, related: Mapping[str, Record], old: Record | None) -> Sequence[str]:
+        """Claim pools whose state the admission needs to see; `old` is the document that is about to change."""
         return ()
 
 

@@ -89,6 +89,14 @@ def allows(assignments: Sequence[Assignment], caller: Caller, action: str, scope
     return False
 
 
+def right(type: str, verb: str) -> str:
+    """The action of `verb` (`read`, `write`, `delete`, `start/action`) on `type`, as role definitions spell it."""
+    # Azure names a resource group's actions below the subscription, though the type itself has no such segment.
+    if type.lower() == "microsoft.resources/resourcegroups":
+        type = "Microsoft.Resources/subscriptions/resourceGroups"
+    return f"{type}/{verb}"
+
+
 def denial(caller: Caller, action: str, scope: ArmId) -> LazurError:
     """ARM's 403 naming the missing action and scope; the same bytes whether or not anything is there."""
     message = (

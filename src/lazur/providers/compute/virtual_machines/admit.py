@@ -35,7 +35,9 @@ def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decis
     except LazurError as error:
         faults.append(error)
     profile["dataDisks"] = [d for d in profile.get("dataDisks", []) if not d.get("toBeDetached")]
+    held = {d["lun"]: d for d in facts.old.properties["storageProfile"].get("dataDisks", [])} if facts.old else {}
     for disk in profile["dataDisks"]:
+        _keep_data_disk(disk, held.get(disk["lun"]))
         _data_disk(disk, facts, children)
     if "osProfile" in whole["properties"]:
         whole["properties"]["osProfile"].setdefault("computerName", facts.id.name)
@@ -100,6 +102,14 @@ def _keep_os_disk(profile: dict[str, Any], old: Record) -> None:
     profile["osDisk"] = {**before["osDisk"], **{k: v for k, v in profile["osDisk"].items() if k in ("caching", "deleteOption")}}
     if "imageReference" in before:
         profile["imageReference"] = before["imageReference"]
+
+
+def _keep_data_disk(disk: dict[str, Any], held: Mapping[str, Any] | None) -> None:
+    """A template that is deployed again asks for an empty disk where the one it made before already is."""
+    same = held is not None and disk["createOption"] != "Attach" and disk.get("name", held.get("name")) == held.get("name")
+    if same and held is not None and not disk.get("managedDisk", {}).get("id"):
+        disk["name"] = held["name"]
+        disk["managedDisk"] = {**disk.get("managedDisk", {}), **held["managedDisk"]}
 
 
 def _data_disk(disk: dict[str, Any], facts: Facts, children: list[NewResource]) -> None:

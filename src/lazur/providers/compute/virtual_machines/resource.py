@@ -24,6 +24,9 @@ POWER = {"running": "VM running", "stopped": "VM stopped", "deallocated": "VM de
          "stopping": "VM stopping", "deallocating": "VM deallocating"}  # fmt: skip
 
 
+DiskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$")]
+
+
 class HardwareProfile(Model):
     """How large the machine is."""
 
@@ -50,7 +53,7 @@ class ManagedDisk(Model):
 class OSDisk(Model):
     """The disk the machine boots from."""
 
-    name: str | None = None
+    name: DiskName | None = None
     os_type: Annotated[Literal["Linux", "Windows"], Caseless()] | None = None
     create_option: Annotated[CreateOption, Mut.CREATE_ONLY]
     caching: Caching = "None"
@@ -64,7 +67,7 @@ class DataDisk(Model):
 
     read_only: ClassVar[frozenset[str]] = frozenset({"diskIOPSReadWrite", "diskMBpsReadWrite"})
     lun: Annotated[int, Field(ge=0, le=63)]
-    name: str | None = None
+    name: DiskName | None = None
     create_option: CreateOption
     caching: Caching = "None"
     managed_disk: ManagedDisk = ManagedDisk()
@@ -204,7 +207,7 @@ def _disks_have_sources(spec: VirtualMachineSpec) -> Iterator[LazurError]:
         path = f"properties.storageProfile.dataDisks[{index}]"
         if data.create_option == "Attach" and data.managed_disk.id is None:
             yield LazurError("InvalidParameter", f"Required parameter '{path}.managedDisk.id' is missing (null).", target=path)
-        if data.create_option == "Empty" and data.managed_disk.id is None and data.disk_size_gb is None:
+        if data.create_option != "Attach" and data.managed_disk.id is None and data.disk_size_gb is None:
             yield LazurError("InvalidParameter", f"Required parameter '{path}.diskSizeGB' is missing (null).", target=path)
 
 

@@ -235,7 +235,7 @@ class LoadBalancer(Resource[LoadBalancerSpec]):
     }
 
     @classmethod
-    def pools(cls, spec: LoadBalancerSpec, related: Mapping[str, Record]) -> list[str]:
+    def pools(cls, spec: LoadBalancerSpec, related: Mapping[str, Record], old: Any) -> list[str]:
         """The pools of the subnets its internal frontends lie in."""
         subnets = [f.properties.subnet.id for f in spec.frontend_ip_configurations if f.properties.subnet]
         found = [subnet_of(related, s) for s in subnets]

@@ -113,7 +113,7 @@ class NetworkInterface(Resource[NetworkInterfaceSpec]):
     }
 
     @classmethod
-    def pools(cls, spec: NetworkInterfaceSpec, related: Mapping[str, Record]) -> list[str]:
+    def pools(cls, spec: NetworkInterfaceSpec, related: Mapping[str, Record], old: Any) -> list[str]:
         """The pools of all subnets it has an address in."""
         found = [subnet_of(related, c.properties.subnet.id) for c in spec.ip_configurations if c.properties.subnet]
         return ["mac", *sorted({pool_of(f[0], f[1]["name"]) for f in found if f})]

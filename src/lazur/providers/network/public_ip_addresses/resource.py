@@ -42,7 +42,7 @@ class PublicIPAddress(Resource[PublicIPAddressSpec]):
     example: ClassVar = {"location": "local", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
 
     @classmethod
-    def pools(cls, spec: PublicIPAddressSpec, related: Any) -> list[str]:
+    def pools(cls, spec: PublicIPAddressSpec, related: Any, old: Any) -> list[str]:
         """The public pool and the names under the region's domain."""
         return ["public", "label"]
 

@@ -1,15 +1,16 @@
-"""Admission of virtual networks: subnets in use keep their addresses, a gateway address is chosen. Pure."""
+"""Admission of virtual networks: subnets keep the addresses that are in use, a gateway address is chosen. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import Claim
 from lazur.model.resource import Decision, Facts
-from lazur.providers.network.common import free_address
-from lazur.providers.network.virtual_networks.resource import VirtualNetworkSpec
+from lazur.providers.network.common import free_address, pool_of, usable
+from lazur.providers.network.virtual_networks.resource import Subnet, VirtualNetworkSpec
 
 # The lowest addresses of the transit network belong to the rack itself.
 _RESERVED = 16
@@ -19,8 +20,9 @@ def admit(spec: VirtualNetworkSpec, body: dict[str, Any], facts: Facts) -> Decis
     """Choose the network's address on the transit network once and for ever."""
     key = facts.id.key
     if facts.old is not None:
+        faults = [f for i, s in enumerate(spec.subnets) for f in _keeps_addresses(s, i, facts)]
         held = facts.old.allocated["transitAddress"]
-        return Decision(claims=[Claim("transit", held, key)])
+        return Decision(faults, claims=[Claim("transit", held, key)])
     taken = set(facts.claims.get("transit", {}))
     network = ipaddress.ip_network(facts.stamp.transit_prefix)
     taken |= {str(network.network_address + n) for n in range(_RESERVED)}
@@ -29,3 +31,25 @@ def admit(spec: VirtualNetworkSpec, body: dict[str, Any], facts: Facts) -> Decis
         message = f"No address is left in the transit network {facts.stamp.transit_prefix}; delete a virtual network."
         return Decision([LazurError("VirtualNetworkCountLimitReached", message, status=409)])
     return Decision(allocated={"transitAddress": address}, claims=[Claim("transit", address, key)])
+
+
+def _keeps_addresses(subnet: Subnet, index: int, facts: Facts) -> Iterator[LazurError]:
+    """A fault naming everybody whose address the subnet's new ranges would not hold any more."""
+    assert facts.old is not None
+    held = facts.claims.get(pool_of(facts.old, subnet.name), {})
+    ranges = [(ipaddress.ip_network(p).version, usable(p)) for p in subnet.properties.prefixes()]
+    lost = {a: owner for a, owner in held.items() if not _within(ipaddress.ip_address(a), ranges)}
+    if lost:
+        users = sorted(set(lost.values()))
+        shown = ", ".join(f"{a} of {owner}" for a, owner in sorted(lost.items())[:5])
+        message = (
+            f"Subnet '{subnet.name}' is in use by {shown}{' and others' if len(lost) > 5 else ''}: its ranges "
+            f"{', '.join(subnet.properties.prefixes())} must keep the addresses that are allocated."
+        )
+        details = [LazurError("InUseBy", f"'{u}' has an address of it.", target=u) for u in users]
+        path = f"properties.subnets[{index}].properties.addressPrefix"
+        yield LazurError("InUsePrefixCannotBeDeleted", message, target=path, details=details)
+
+
+def _within(address: Any, ranges: Sequence[tuple[int, tuple[int, int]]]) -> bool:
+    return any(address.version == version and first <= int(address) <= last for version, (first, last) in ranges)

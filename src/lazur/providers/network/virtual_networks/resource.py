@@ -11,7 +11,7 @@ from pydantic import Field
 from lazur.kernel.errors import LazurError
 from lazur.model.fields import Model, Ref, SubResource
 from lazur.model.resource import Embedded, Rendering, Resource
-from lazur.providers.network.common import API_VERSIONS, Address, Prefix
+from lazur.providers.network.common import API_VERSIONS, Address, Prefix, pool_of
 
 NSG = "Microsoft.Network/networkSecurityGroups"
 
@@ -118,9 +118,10 @@ class VirtualNetwork(Resource[VirtualNetworkSpec]):
     }
 
     @classmethod
-    def pools(cls, spec: VirtualNetworkSpec, related: Any) -> list[str]:
-        """The pool gateway addresses come from."""
-        return ["transit"]
+    def pools(cls, spec: VirtualNetworkSpec, related: Any, old: Any) -> list[str]:
+        """The pool gateway addresses come from, and those of the subnets as they were."""
+        before = old.properties.get("subnets", []) if old is not None else []
+        return ["transit", *(pool_of(old, s["name"]) for s in before)]
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
