@@ -108,7 +108,8 @@ def model_faults(error: ValidationError, root: str = "properties") -> Iterable[L
             yield LazurError("MissingRequiredParameter", message, target=target)
         else:
             given = repr(found["input"])[:80]
-            text = f"The value {given} of '{target}' is invalid: {found['msg']}."
+            why = found["msg"].removeprefix("Value error, ").rstrip(".")
+            text = f"The value {given} of '{target}' is invalid: {why}."
             yield LazurError("InvalidParameter", text, target=target)
 
 
