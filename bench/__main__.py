@@ -35,6 +35,8 @@ def main(names: tuple[str, ...], pairs: int, seconds: float, stall: float) -> No
         for line in result.pop("shown"):
             click.echo(f"  {line}")
         missed |= any(figure["verdict"] == "missed" for figure in result.get("figures", ()))
+        if "skipped" in result:
+            continue
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{name}-{result['at'].replace(':', '')}.json"
         path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")

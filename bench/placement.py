@@ -28,9 +28,21 @@ def _world(count: int) -> tuple[list[Host], list[Placed]]:
     return hosts, placed
 
 
+def _table(hosts: list[Host], placed: list[Placed]) -> tuple[list[tuple[str, int, int, int]], list[int]]:
+    """Name, free cores, free MiB and fault domain of every host, and the set's machines per fault domain."""
+    free = {h.name: [h.cores, h.memory_mib, h.fault_domain] for h in hosts}
+    members = [0, 0, 0]
+    for one in placed:
+        free[one.host][0] -= one.cores
+        free[one.host][1] -= one.memory_mib
+        members[free[one.host][2]] += one.availability_set == _SET
+    return [(name, left[0], left[1], left[2]) for name, left in free.items()], members
+
+
 def _timed(decide: Callable[[], str], expected: str, seconds: float) -> Block:
     """One decision over and over, each timed by this thread's own CPU clock."""
-    taken, until = [], time.monotonic() + seconds
+    taken: list[float] = []
+    until = time.monotonic() + seconds
     while time.monotonic() < until or len(taken) < 3:
         begun = time.thread_time_ns()
         found = decide()
@@ -54,13 +66,7 @@ async def run(effort: Effort, say: Say) -> tuple[list[Figure], dict[str, Any]]:
 async def _of(count: int, most: float, effort: Effort, say: Say) -> tuple[list[Figure], dict[str, Any]]:
     hosts, placed = _world(count)
     size: Size = sizes()["standard_d2s_v3"]
-    free = {h.name: [h.cores, h.memory_mib, h.fault_domain] for h in hosts}
-    members = [0, 0, 0]
-    for one in placed:
-        free[one.host][0] -= one.cores
-        free[one.host][1] -= one.memory_mib
-        members[free[one.host][2]] += one.availability_set == _SET
-    table = [(name, *left) for name, left in free.items()]
+    table, members = _table(hosts, placed)
 
     def scan() -> str:
         fitting = (r for r in table if r[1] >= size.cores and r[2] >= size.memory_mib)
