@@ -24,6 +24,7 @@ RESOURCE_GROUPS = "Microsoft.Resources/resourceGroups"
 # A segment must be one in every form it may be decoded to.
 _SEGMENT = re.compile(r"(?!\.{1,2}\Z)[^/?#%\\\x00-\x1f\x7f]{1,260}")
 _DEEPEST = 100
+_POLLED = {"operations": "operations", "operationresults": "operationResults"}
 
 
 @dataclass(frozen=True)
@@ -166,13 +167,19 @@ class Routes:
         _only(request, "POST" if registers else "GET")
         # At the root it is the same for everybody who is signed in.
         if scope != ArmId():
-            action = f"{rest[0]}/{rest[1].lower()}/action" if registers else "Microsoft.Resources/subscriptions/providers/read"
+            action = "Microsoft.Resources/subscriptions/providers/read"
+            if registers:
+                action = f"{self._namespace(rest[0])}/{rest[1].lower()}/action"
             self._pipeline.authorise(request.caller, action, scope)
         if not rest:
             return Response(200, {"value": [self._provider(scope, ns) for ns in self._registry.providers]})
-        if rest[0].lower() not in self._registry.providers:
-            raise LazurError("InvalidResourceNamespace", f"The resource namespace '{rest[0]}' is invalid.", status=404)
-        return Response(200, self._provider(scope, rest[0].lower()))
+        return Response(200, self._provider(scope, self._namespace(rest[0]).lower()))
+
+    def _namespace(self, name: str) -> str:
+        """A namespace in Azure's spelling."""
+        if name.lower() not in self._registry.providers:
+            raise LazurError("InvalidResourceNamespace", f"The resource namespace '{name}' is invalid.", status=404)
+        return self._registry.providers[name.lower()].namespace
 
     def _provider(self, scope: ArmId, namespace: str) -> dict[str, Any]:
         provider = self._registry.providers[namespace]
@@ -200,7 +207,7 @@ class Routes:
 
     async def _resource(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
         """Below `…/providers/`: a resource, a list, an action, a view, a data route or an operation to poll."""
-        polls = len(rest) == 5 and rest[1].lower() == "locations" and rest[3].lower() in ("operations", "operationresults")
+        polls = len(rest) == 5 and rest[1].lower() == "locations" and rest[3].lower() in _POLLED
         if polls:
             _only(request, "GET")
             return self._poll(request, scope, rest)
@@ -372,8 +379,8 @@ class Routes:
 
     def _poll(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
         """How an operation goes, for whoever holds the right in the subscription or over the resource it works on."""
-        namespace, what, id = rest[0], rest[3].lower(), rest[4]
-        action = f"{namespace}/locations/{what}/read"
+        namespace, what, id = self._namespace(rest[0]), rest[3].lower(), rest[4]
+        action = f"{namespace}/locations/{_POLLED[what]}/read"
         operation = self._store.operation(id)
         if operation is not None and operation.subscription.lower() != (scope.subscription or "").lower():
             operation = None
