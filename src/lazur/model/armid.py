@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 
 from lazur.kernel.errors import LazurError
 
-_SEGMENT = re.compile(r"^[^/?#%\\\x00-\x1f]{1,260}$")
+_SEGMENT = re.compile(r"[^/?#%\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,260}\Z")
 
 
 @dataclass(frozen=True)

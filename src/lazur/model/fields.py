@@ -6,6 +6,7 @@ properties that clients send back ignored, unknown properties kept. Must never k
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -168,9 +169,9 @@ def pointers(model: Model, root: str = "properties") -> Iterator[Pointer]:
 
 def frozen_fields(new: Model, old: Model, root: str = "properties") -> Iterator[LazurError]:
     """Faults for fields whose `Mut` marker forbids the change from `old` to `new`."""
-    before = {known: item for _, known, item in walk(old, root, root)}
+    before = {known.lower(): item for _, known, item in walk(old, root, root)}
     for path, known, item in walk(new, root, root):
-        earlier = before.get(known)
+        earlier = before.get(known.lower())
         if earlier is None or type(earlier) is not type(item):
             continue
         for name, rule in marked(type(item), Mut).items():
@@ -190,12 +191,14 @@ def split_secrets(model: Model, document: dict[str, Any]) -> dict[str, Any]:
         for name in marked(type(item), WriteOnly):
             alias = type(item).model_fields[name].alias or name
             holder: Any = document
-            for step in [s for s in path.split(".") if s]:
-                holder = holder.get(step, {})
+            for step in _STEP.findall(path):
+                holder = holder[int(step[1:-1])] if step[0] == "[" else holder.get(step, {})
             if alias in holder:
                 secrets[f"{path}.{alias}".strip(".")] = holder.pop(alias)
     return secrets
 
+
+_STEP = re.compile(r"\[\d+\]|[^.\[\]]+")
 
 Rule = Callable[[Any], Iterator[LazurError]]
 """A pure check over one validated spec."""

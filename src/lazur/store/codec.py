@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from lazur.model.armid import ArmId
 from lazur.model.documents import Operation, Record
 
+# Longer documents (deployments) are read seldom and would fill the memory of the rest.
+_LONGEST = 16 * 1024
 _MOMENTS = ("created", "changed")
 
 
@@ -27,12 +30,20 @@ def record_text(record: Record) -> str:
 
 
 def record_from(text: str) -> Record:
-    """The resource of a stored form."""
+    """The resource of a stored form. What it holds is shared by all who read the same text: copy before changing it."""
+    return _remembered(text) if len(text) <= _LONGEST else _record_from(text)
+
+
+def _record_from(text: str) -> Record:
     fields = json.loads(text)
     fields["id"] = ArmId.parse(fields["id"])
     for name in _MOMENTS:
         fields[name] = datetime.fromisoformat(fields[name])
     return Record(**fields)
+
+
+# Keyed by the stored text itself, so it can never be stale: the store is asked every time, only the reading is saved.
+_remembered = lru_cache(maxsize=2048)(_record_from)
 
 
 def operation_text(operation: Operation) -> str:

@@ -8,6 +8,7 @@ transaction; a reader can therefore never skip a late committer (decision 1). Th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import threading
@@ -78,10 +79,23 @@ class SqliteStore:
                 self._thread.start()
             self._jobs.put((write, future, loop))
             await future
+            return
+        self._wake()
+
+    def _wake(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiters.clear()
+
+    def _resolve(self, future: asyncio.Future[None], outcome: Exception | None) -> None:
+        """In the caller's loop: tell it, and whoever follows the feed even if the caller has gone meanwhile."""
+        if not future.done():
+            if outcome is None:
+                future.set_result(None)
+            else:
+                future.set_exception(outcome)
+        self._wake()
 
     def _work(self) -> None:
         while True:
@@ -108,7 +122,8 @@ class SqliteStore:
                 try:
                     job[0](db)
                     done.append((job, None))
-                except (Conflict, sqlite3.Error) as error:
+                except Exception as error:
+                    # Whatever is wrong with one job (text that SQLite cannot hold) must not stop the writer.
                     db.execute("ROLLBACK TO job")
                     done.append((job, error))
                 db.execute("RELEASE job")
@@ -120,8 +135,10 @@ class SqliteStore:
         if raise_here and done[0][1]:
             raise done[0][1]
         for (_, future, loop), outcome in done:
-            if not self._inline:
-                loop.call_soon_threadsafe(_resolve, future, outcome)
+            # A caller whose loop has ended cannot be told any more; the others must be.
+            if not self._inline and not loop.is_closed():
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._resolve, future, outcome)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -151,9 +168,14 @@ class SqliteStore:
         return [_desire(r) for r in rows]
 
     def domain(self, domain: str, since: int) -> tuple[int, Sequence[DesireRecord]]:
-        position = self.position()
-        sql = f"{_DESIRES} WHERE domain = ? AND sequence > ? AND sequence <= ? ORDER BY sequence"
-        return position, [_desire(r) for r in self._reader.execute(sql, (domain, since, position))]
+        # One snapshot: a desire that is written again between two reads would seem to be gone.
+        self._reader.execute("BEGIN")
+        try:
+            position = self.position()
+            rows = self._reader.execute(f"{_DESIRES} WHERE domain = ? AND sequence > ? ORDER BY sequence", (domain, since))
+            return position, [_desire(r) for r in rows]
+        finally:
+            self._reader.execute("ROLLBACK")
 
     def operation(self, id: str) -> Operation | None:
         row = self._reader.execute("SELECT doc FROM operations WHERE id = ?", (id,)).fetchone()
@@ -204,15 +226,6 @@ def snapshot(path: Path) -> tuple[Sequence[Record], Sequence[DesireRecord], Sequ
     finally:
         db.close()
     return records, desires, orphans
-
-
-def _resolve(future: asyncio.Future[None], outcome: Exception | None) -> None:
-    if future.done():
-        return
-    if outcome is None:
-        future.set_result(None)
-    else:
-        future.set_exception(outcome)
 
 
 def _desire(row: Sequence[object]) -> DesireRecord:
@@ -353,7 +366,7 @@ def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> N
 
 def _trim(db: sqlite3.Connection, entries: int, before: str) -> None:
     # The sequence itself never goes back: it is AUTOINCREMENT, and the newest entry always stays.
-    db.execute("DELETE FROM feed WHERE sequence <= (SELECT MAX(sequence) FROM feed) - ?", (entries,))
+    db.execute("DELETE FROM feed WHERE sequence <= (SELECT MAX(sequence) FROM feed) - ?", (max(entries, 1),))
     db.execute("DELETE FROM operations WHERE open = 0 AND doc ->> '$.ended' < ?", (before,))
 
 

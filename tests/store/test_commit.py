@@ -1,0 +1,204 @@
+"""What a commit promises: all of a change or nothing, and nothing that was decided from something stale."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from lazur.model.documents import Change, Claim, Document, Reference
+from lazur.store.sqlite import SqliteStore
+from tests.store.support import MACHINES, key, on, operation, record, refused, wanted, whole
+
+Make = Callable[[], SqliteStore]
+
+
+def _everything(name: str, **more: object) -> Change:
+    """A change that touches each kind of document."""
+    change = {
+        "records": [record(name)],
+        "operations": [operation(f"op-{name}", name)],
+        "rewire": {key(name): ([Reference(key(name), "properties.x", key("target"))], [Claim("pool", name, key(name))])},
+        "desires_of": key(name),
+        "desires": [wanted(name)],
+        "documents": [Document(f"doc-{name}", 1, {"n": 1})],
+    }
+    return Change(**{**change, **more})  # type: ignore[arg-type]
+
+
+def test_a_change_is_written_as_a_whole(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        await store.commit(_everything("a"))
+        assert store.get(key("a")) == record("a")
+        assert store.operation("op-a") == operation("op-a")
+        assert store.open_operations(key("a")) == [operation("op-a")]
+        reference = Reference(key("a"), "properties.x", key("target"))
+        assert list(store.references(key("a"))) == list(store.referrers(key("target"))) == [reference]
+        assert store.claims("pool") == {"a": key("a")}
+        assert [d.wanted for d in store.desires(key("a"))] == [wanted("a")]
+        assert store.document("doc-a") == Document("doc-a", 1, {"n": 1})
+        assert {e.what for e in store.feed(0)} == {"resource", "operation", "reference", "desire"}
+
+    on(make, work)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"records": [record("b"), record("a")]},
+        {"records": [record("b"), record("a", 7)]},
+        {"removed": [(key("a"), 9)]},
+        {"rewire": {key("b"): ((), [Claim("pool", "free", key("b")), Claim("pool", "a", key("b"))])}},
+        {"documents": [Document("doc-b", 1, {}), Document("doc-a", 1, {})]},
+        {"unchanged": [(key("a"), 2)]},
+        {"unchanged": [(key("nobody"), 1)]},
+        {"requires": [key("nobody")]},
+        {"unreferenced": [key("target")]},
+    ],
+    ids=lambda fault: next(iter(fault)),
+)
+def test_one_fault_undoes_all_of_it(make: Make, fault: dict[str, object]) -> None:
+    async def work(store: SqliteStore) -> None:
+        await store.commit(_everything("a"))
+        await refused(store, _everything("b", **fault))
+        await store.commit(_everything("c"))
+        assert store.get(key("c")) is not None, "the store goes on"
+
+    on(make, work)
+
+
+def test_what_cannot_be_stored_fails_alone(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        before = whole(store)
+        bad = [record("bad", body={"tags": {"x": "\ud800"}}), record("worse", body={"x": object()})]
+        for one in bad:
+            with pytest.raises((UnicodeEncodeError, TypeError)):
+                await asyncio.wait_for(store.commit(Change(records=[one])), 30)
+        assert whole(store) == before
+        results = await asyncio.gather(
+            *(store.commit(Change(records=[r])) for r in (record("a"), *bad, record("b"))), return_exceptions=True
+        )
+        assert [isinstance(r, Exception) for r in results] == [False, True, True, False]
+        assert [r.id.name for r in store.list()] == ["a", "b"]
+
+    on(make, work)
+
+
+def test_versions(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        await store.commit(Change(records=[record("a")]))
+        await store.commit(Change(records=[record("a", 2, state="Updating")]))
+        error = await refused(store, Change(records=[record("a", 2, state="Failed")]))
+        assert error.retryable and error.status == 409 and error.target == str(record("a").id)
+        await refused(store, Change(records=[record("a")]))
+        await refused(store, Change(records=[record("nobody", 2)]))
+        found = store.get(key("a"))
+        assert found is not None and (found.version, found.state) == (2, "Updating")
+        await refused(store, Change(removed=[(key("a"), 1)]))
+        await store.commit(Change(removed=[(key("a"), 2)]))
+        assert store.get(key("a")) is None
+        await store.commit(Change(records=[record("a")]))
+
+    on(make, work)
+
+
+def test_of_two_that_write_at_once_one_is_refused(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        async def attempt(number: int) -> bool:
+            try:
+                await store.commit(Change(records=[record("a", uid=str(number))]))
+            except Exception:
+                return False
+            return True
+
+        done = await asyncio.gather(*(attempt(n) for n in range(20)))
+        found = store.get(key("a"))
+        assert done.count(True) == 1 and found is not None and found.uid == str(done.index(True))
+
+    on(make, work)
+
+
+def test_claims_are_exclusive_and_released(make: Make) -> None:
+    def holding(name: str, *values: str) -> Change:
+        return Change(rewire={key(name): ((), [Claim("addresses", v, key(name)) for v in values])})
+
+    async def work(store: SqliteStore) -> None:
+        await store.commit(Change(records=[record("a"), record("b")]))
+        await store.commit(holding("a", "10.0.0.4", "10.0.0.5"))
+        await refused(store, holding("b", "10.0.0.5"))
+        await store.commit(Change(rewire={key("b"): ((), [Claim("other", "10.0.0.5", key("b"))])}))
+        await store.commit(holding("a", "10.0.0.4"))
+        await store.commit(holding("b", "10.0.0.5"))
+        assert store.claims("addresses") == {"10.0.0.4": key("a"), "10.0.0.5": key("b")}
+        assert store.claims("other") == {}, "a rewire names all that its owner holds"
+        await store.commit(Change(removed=[(key("a"), 1)]))
+        assert store.claims("addresses") == {"10.0.0.5": key("b")}
+        takers = [holding(f"n{n}", "10.0.0.9") for n in range(10)]
+        results = await asyncio.gather(*(store.commit(t) for t in takers), return_exceptions=True)
+        assert [r for r in results if r is None] == [None]
+
+    on(make, work)
+
+
+def test_what_a_change_requires(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        await store.commit(Change(records=[record("target"), record("doomed", deleting=True)]))
+        await store.commit(Change(records=[record("a")], requires=[key("target")], unchanged=[(key("target"), 1)]))
+        error = await refused(store, Change(records=[record("b")], requires=[key("doomed")]))
+        assert error.target == key("doomed")
+        await store.commit(Change(records=[record("target", 2)]))
+        await refused(store, Change(records=[record("b")], unchanged=[(key("target"), 1)]))
+
+    on(make, work)
+
+
+def test_nothing_in_use_is_marked(make: Make) -> None:
+    vnet = record("vnet", type="Microsoft.Network/virtualNetworks")
+    subnet = f"{vnet.key}/subnets/default"
+    neighbour = key("vnet2", "Microsoft.Network/virtualNetworks")
+
+    def referring(target: str, blocking: bool = True, source: str = key("nic")) -> Change:
+        return Change(rewire={source: ([Reference(source, "p", target, blocking)], ())})
+
+    async def work(store: SqliteStore) -> None:
+        free = Change(unreferenced=[vnet.key])
+        await store.commit(Change(records=[vnet]))
+        await store.commit(free)
+        await store.commit(referring(subnet))
+        error = await refused(store, free)
+        assert key("nic") in error.message
+        assert [r.source for r in store.referrers(vnet.key)] == [key("nic")]
+        await store.commit(referring(subnet, blocking=False))
+        await store.commit(free)
+        await store.commit(referring(neighbour))
+        await store.commit(free)
+        assert store.referrers(vnet.key) == []
+        await store.commit(referring(subnet, source=f"{vnet.key}/peerings/self"))
+        await store.commit(free)
+
+    on(make, work)
+
+
+def test_lists_are_ordered_and_bounded(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        names = ["b", "a", "ab", "Ü"]
+        await store.commit(Change(records=[*map(record, names), record("a", type=MACHINES)]))
+        assert [r.id.name for r in store.list(type="MICROSOFT.compute/DISKS")] == ["a", "ab", "b", "Ü"]
+        assert [r.type for r in store.list(prefix=key("a", MACHINES))] == [MACHINES.lower()]
+        assert len(store.list(prefix="/subscriptions/sub/resourcegroups/rg/")) == 5
+        assert store.list(prefix="/subscriptions/sub/resourcegroups/r/") == []
+
+    on(make, work)
+
+
+def test_documents_are_compared_and_swapped(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        assert store.document("keys") == Document("keys", 0, None)
+        await store.commit(Change(documents=[Document("keys", 1, ["a"])]))
+        await refused(store, Change(documents=[Document("keys", 1, ["b"])]))
+        await refused(store, Change(documents=[Document("keys", 3, ["b"])]))
+        await store.commit(Change(documents=[Document("keys", 2, {"b": None})]))
+        assert store.document("keys") == Document("keys", 2, {"b": None})
+
+    on(make, work)
