@@ -1,0 +1,19 @@
+"""Spreads independent simulations over the machine's cores, each process with another order of hashes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+def spread(work: Callable[[A], T], items: Iterable[A], chunk: int = 1) -> list[T]:
+    """`[work(i) for i in items]`, on all cores. `work` must be a function of a module."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        return list(pool.map(work, items, chunksize=chunk))
