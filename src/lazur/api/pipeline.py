@@ -129,8 +129,8 @@ class Pipeline:
 
     async def _put(self, caller: Caller, id: ArmId, body: Any, api_version: str, if_match: str, if_none_match: str) -> Accepted:
         declared = self.registry.type_of(id)
-        id = self._spelled(id)
         old = self.store.get(id.key)
+        id = old.id if old is not None else self._spelled(id)
         _preconditions(old, if_match, if_none_match)
         if old is not None and old.deleting:
             message = f"The resource '{id.name}' is being deleted; wait for that to end."
@@ -154,10 +154,7 @@ class Pipeline:
         return await self._commit_put(caller, declared, id, old, decoded, decision, related, api_version)
 
     def _spelled(self, id: ArmId) -> ArmId:
-        """`id` as it will be stored: the group's spelling is the group's own, an existing resource keeps its name."""
-        existing = self.store.get(id.key)
-        if existing is not None:
-            return existing.id
+        """`id` as a new resource's will be stored: the group's spelling is the group's own."""
         group = self.group(id)
         if group is None:
             return id
@@ -291,10 +288,12 @@ class Pipeline:
         if old is None:
             allocated = dict(decision.allocated or {})
             uid = str(allocated.pop("@uid", "") or self.ids.uuid())
-            state = SUCCEEDED if done else declared.creating
+            # What is done when it is committed needs no reconciliation that says so.
+            state, observed = (SUCCEEDED, 1) if done else (declared.creating, 0)
             return Record(
                 id, uid, 1, 1, body, state, etag_of(id.key + uid, 1), api_version, now, now,
                 caller.document(), caller.document(), secrets, dict(decision.intent or {}), allocated,
+                observed=observed,
             )  # fmt: skip
         allocated = dict(decision.allocated) if decision.allocated is not None else dict(old.allocated)
         intent = dict(decision.intent) if decision.intent is not None else dict(old.intent)
@@ -306,7 +305,8 @@ class Pipeline:
             body=body, secrets={**old.secrets, **secrets}, allocated=allocated, intent=intent, generation=generation,
             version=old.version + 1, state=SUCCEEDED if done else "Updating", changed=now, api_version=api_version,
             changed_by=caller.document(),
-            etag=etag_of(id.key + old.uid, generation),
+            etag=etag_of(id.key + old.uid, generation), observed=generation if done else old.observed,
+            error=None if done else old.error,
         )  # fmt: skip
 
     def _implicit(
@@ -480,7 +480,8 @@ def in_use(id: ArmId, names: Sequence[str], target: str | None = None) -> LazurE
     details = [LazurError("InUseBy", f"'{n}' refers to it.", target=n) for n in names]
     message = f"'{id}' is in use by {', '.join(names[:5])}{' and others' if len(names) > 5 else ''} and cannot be deleted."
     kind = id.types[-1] if id.types else "resource"
-    code = f"InUse{kind[0].upper()}{kind[1:].rstrip('s')}CannotBeDeleted"
+    one = kind.removesuffix("es") if kind.endswith("sses") else kind.removesuffix("s")
+    code = f"InUse{one[0].upper()}{one[1:]}CannotBeDeleted"
     return LazurError(code, message, target=target or str(id), details=details, status=400)
 
 

@@ -204,11 +204,13 @@ def _disks_have_sources(spec: VirtualMachineSpec) -> Iterator[LazurError]:
         path = "properties.storageProfile.osDisk.managedDisk.id"
         yield LazurError("InvalidParameter", f"Required parameter '{path}' is missing (null).", target=path)
     for index, data in enumerate(spec.storage_profile.data_disks):
-        path = f"properties.storageProfile.dataDisks[{index}]"
+        path = ""
         if data.create_option == "Attach" and data.managed_disk.id is None:
-            yield LazurError("InvalidParameter", f"Required parameter '{path}.managedDisk.id' is missing (null).", target=path)
+            path = f"properties.storageProfile.dataDisks[{index}].managedDisk.id"
         if data.create_option != "Attach" and data.managed_disk.id is None and data.disk_size_gb is None:
-            yield LazurError("InvalidParameter", f"Required parameter '{path}.diskSizeGB' is missing (null).", target=path)
+            path = f"properties.storageProfile.dataDisks[{index}].diskSizeGB"
+        if path:
+            yield LazurError("InvalidParameter", f"Required parameter '{path}' is missing (null).", target=path)
 
 
 def instance_view(record: Record) -> dict[str, Any]:
