@@ -342,9 +342,9 @@ class Cloud:
         return faults + _differences("disks", disks, set(self.world.storage.shelf.disks))
 
     def digest(self) -> str:
-        """A hash of the whole durable state, to the last version number."""
+        """A hash of the whole durable state, to the last version number; but for the keys, which no seed may choose."""
         db = self.world.store._writer
-        tables = ("resources", "operations", "refs", "claims", "desires", "feed", "documents", "generations")
+        tables = ("resources", "operations", "refs", "claims", "desires", "feed", "generations")
         rows = [db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
         return hashlib.sha256(dumps([rows, self.outside()]).encode()).hexdigest()
 
