@@ -78,7 +78,7 @@ async def executor(config: RoleConfig, clock: Clock, domain: str) -> None:
 
         pool = Path(config.disks).parent
         if kind == "storage":
-            handlers = storage_handlers(real_pool(pool))
+            handlers = storage_handlers(real_pool(pool), Path(config.state) / "disks-made")
         else:
             parts = real_host(Path(config.state), pool, Path(config.runtime), clock)
             handlers = host_handlers(parts, clock, source.artifact)

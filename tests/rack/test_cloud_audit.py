@@ -64,9 +64,25 @@ def lost_disk(cloud: Cloud, example: Example) -> Iterator[tuple[str, str]]:
     """A disk's file that is gone."""
     some = next(path for path in cloud.rack.paths.disks.iterdir() if path.is_file())
     aside = cloud.rack.paths.state / some.name
+
+    def looked_at(state: str) -> None:
+        """The executor starts anew and looks at every disk."""
+        cloud.kill(layout.CONTROL, "executor-storage")
+        until(f"the disk is {state}", lambda: _disk_state(cloud, some.name) == state)
+
     some.rename(aside)
-    yield "disk", some.stem
-    aside.rename(some)
+    try:
+        looked_at("Failed")
+        yield "disk", some.name
+        assert not some.exists(), "an empty disk took the place of the lost one"
+    finally:
+        aside.rename(some)
+        looked_at("Ready")
+
+
+def _disk_state(cloud: Cloud, path: str) -> str:
+    desires = cloud.facts().control["desires"]
+    return str(next(d["state"] for d in desires if d["kind"] == "disk" and d["payload"]["path"] == path))
 
 
 @contextmanager

@@ -40,17 +40,15 @@ def host_handlers(parts: HostParts, clock: Clock, upload: Upload) -> list[KeyedH
     ]
 
 
-def storage_handlers(pool: BlockPool) -> list[KeyedHandler]:
-    """The handlers of domain `storage/<pool>`."""
-    return [DiskHandler(pool)]
+def storage_handlers(pool: BlockPool, marks: Path | None = None) -> list[KeyedHandler]:
+    """The handlers of domain `storage/<pool>`; see `DiskHandler` for `marks`."""
+    return [DiskHandler(pool, marks)]
 
 
 def real_host(state: Path, pool: Path, runtime: Path, clock: Clock) -> HostParts:
     """The doors of this machine: QEMU, Open vSwitch, the host's own files below `state` and `runtime`, the disks and
     images of `pool`."""
-    qemu = QemuSettings(
-        run=runtime / "vm", state=state / "vm", images=pool / "images", verdict=runtime / "accelerator"
-    )
+    qemu = QemuSettings(run=runtime / "vm", state=state / "vm", images=pool / "images", verdict=runtime / "accelerator")
     return HostParts(
         hypervisor=QemuHypervisor(qemu, clock),
         switch=OvsSwitch(OvsSettings()),
