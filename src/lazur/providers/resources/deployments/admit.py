@@ -52,7 +52,7 @@ def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
         )
         return Decision([LazurError("DeploymentActive", message, status=409)])
     group = facts.related[facts.id.scope.key]
-    properties = {**body["properties"]}
+    properties = {**body["properties"], "template": spec.template}
     try:
         # Only the form matters here: values that are drawn at random are drawn when the run begins.
         now = facts.old.changed if facts.old else group.created

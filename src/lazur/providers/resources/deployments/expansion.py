@@ -11,6 +11,7 @@ from lazur.kernel.ids import Ids
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.stamp import Stamp
+from lazur.providers.resources.deployments.resource import Placed
 from lazur.providers.resources.template import Context, DeploymentScope, Expansion, expand, parse_template
 
 
@@ -41,7 +42,9 @@ def expansion_of(
         tenant={"tenantId": stamp.tenant, "id": f"/tenants/{stamp.tenant}"},
         environment=_environment(stamp),
     )
-    return expand(parse_template(properties["template"]), parameters, context)
+    template = properties["template"]
+    known = {"locate": template.locate} if isinstance(template, Placed) else {}
+    return expand(parse_template(template, **known), parameters, context)
 
 
 def _subscription(stamp: Stamp, id: ArmId) -> dict[str, Any]:

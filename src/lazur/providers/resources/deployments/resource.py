@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator
 
 from lazur.kernel.clock import rfc3339
 from lazur.model.documents import Record
 from lazur.model.fields import Caseless, Model, WriteOnly
 from lazur.model.resource import Action, Answers, Rendering, Resource, View
-from lazur.providers.resources.template import read_body
+from lazur.providers.resources.template import Locator, read_body
+
+
+class Placed(dict[str, Any]):
+    """A template that still knows the text of the request it came in, for the line and column of its faults."""
+
+    def __init__(self, template: Mapping[str, Any], locate: Locator) -> None:
+        super().__init__(template)
+        self.locate = locate
+
+
+def read_deployment(raw: bytes) -> dict[str, Any]:
+    """The request body, its template remembering where everything stands."""
+    body = read_body(raw)
+    for name, properties in body.items():
+        if name.lower() == "properties" and isinstance(properties, dict):
+            for key, template in properties.items():
+                if key.lower() == "template" and isinstance(template, dict):
+                    properties[key] = Placed(template, Locator(raw, f"{name}.{key}"))
+    return body
+
+
+def _object(value: Any) -> Any:
+    # Not declared as a dictionary: that would be copied, and its places forgotten.
+    if value is not None and not isinstance(value, dict):
+        raise ValueError("it must be an object")
+    return value
 
 
 class DeploymentSpec(Model):
@@ -19,7 +48,7 @@ class DeploymentSpec(Model):
          "outputResources", "validatedResources", "error", "templateHash"}
     )  # fmt: skip
     mode: Annotated[Literal["Incremental", "Complete"], Caseless()] = "Incremental"
-    template: dict[str, Any] | None = None
+    template: Annotated[Any, AfterValidator(_object)] = None
     template_link: dict[str, Any] | None = None
     parameters: Annotated[dict[str, Any] | None, WriteOnly] = None
     parameters_link: dict[str, Any] | None = None
@@ -41,7 +70,7 @@ class Deployment(Resource[DeploymentSpec]):
     envelope = frozenset({"tags"})
     creating = "Accepted"
     name_pattern = r"^[\w().-]{1,64}$"
-    reads_body = staticmethod(read_body)
+    reads_body = staticmethod(read_deployment)
     actions = (
         Action("validate", "Say whether a template would be accepted, without deploying it.", detached=True),
         Action("exportTemplate", "The template of the deployment.", reads=True),
