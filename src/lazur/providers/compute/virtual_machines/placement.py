@@ -123,7 +123,8 @@ def _remedy(size: Size, rooms: Sequence[Room]) -> str:
     if best.cores < size.cores:
         parts.append(f"{size.cores - best.cores} cores")
     change = f"The smallest change that would fit: free {' and '.join(parts)} on {best.host.name}"
-    smaller = [s for s in sizes().values() if any(not _lacks(r, s) for r in open_rooms)]
+    lesser = (s for s in sizes().values() if s.cores <= size.cores and s.memory_mib <= size.memory_mib)
+    smaller = [s for s in lesser if any(not _lacks(r, s) for r in open_rooms)]
     if not smaller:
         return f"{change}; no smaller size fits either."
     largest = max(smaller, key=lambda s: (s.memory_mib, s.cores))
