@@ -1,4 +1,4 @@
-"""Requests that are wrong before any resource is looked at: paths, versions, bodies, methods, conditions, filters, templates."""
+"""Requests that are wrong before any resource is looked at: paths, versions, bodies, methods, conditions, templates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ DEEP = b'{"location":"local","properties":{"x":' + b"[" * 5000 + b"]" * 5000 + b
 BAD = [
     Bad("GET", f"{IP}/free", 400, "MissingApiVersionParameter", version=None),
     *(Bad("GET", f"{IP}/free", 400, "InvalidApiVersionParameter", version=v)
-      for v in ("latest", "2024-13-01", "2024-11-01%0A", "2024-11-01%0d%0aX-A:b", "%EF%BC%92024-11-01", "2024-11-01-" + "x" * 99)),
+      for v in ("latest", "2024-13-01", "2024-11-01%0A", "2024-11-01%0d%0aX-A:b", "%EF%BC%92024-11-01",
+                "2024-11-01-" + "x" * 99)),
     Bad("GET", f"{IP}/free", 400, "MissingApiVersionParameter", version=""),
     Bad("GET", f"{RG}/providers/Microsoft.None/things/x", 404, "InvalidResourceNamespace"),
     Bad("GET", f"{RG}/providers/Microsoft.Network/things/x", 404, "InvalidResourceType"),
@@ -98,7 +99,9 @@ def test_every_bad_request() -> None:
             path = bad.path.replace(SUB, sub).replace(RG, rg)
             wants = bad.method in ("PUT", "PATCH") and bad.raw is None
             body = public_body() if wants else None
-            answer = await door.ask(bad.method, path, body, version=bad.version, query=bad.query, raw=bad.raw, headers=bad.headers)
+            answer = await door.ask(
+                bad.method, path, body, version=bad.version, query=bad.query, raw=bad.raw, headers=bad.headers
+            )
             found = (answer.status, answer.error["code"], answer.error.get("target", ""))
             assert found == (bad.status, bad.code, bad.target), f"{bad.method} {path[:200]} {bad.query[:40]}: {answer.raw!r}"
         assert door.stored() == before
