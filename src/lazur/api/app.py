@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
@@ -73,8 +74,7 @@ class ArmApp:
         try:
             caller = self._authenticate(given.get("authorization"))
             raw = await _body(receive)
-            pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-            request = Request(scope["method"], path, {k.lower(): v for k, v in pairs}, given, raw, caller)
+            request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller)
             return render(await self._routes.answer(request))
         except LazurError as error:
             return self._refusal(error)
@@ -100,6 +100,12 @@ def render(response: Response) -> HttpResponse:
         return HttpResponse(b"", response.status, headers)
     content = _encode(response.body).encode()
     return HttpResponse(content, response.status, headers, media_type="application/json; charset=utf-8")
+
+
+@lru_cache(maxsize=512)
+def _query(text: bytes) -> Mapping[str, str]:
+    """The query's parameters by lower-case name. Nearly every request asks with the same few api-versions alone."""
+    return {k.lower(): v for k, v in parse_qsl(text.decode("latin-1"), keep_blank_values=True)}
 
 
 async def _body(receive: Receive) -> bytes:

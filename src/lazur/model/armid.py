@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from lazur.kernel.errors import LazurError
 
@@ -50,12 +50,13 @@ class ArmId:
             raise _invalid(text)
         return cls(subscription, group, parts[1], tuple(parts[2::2]), tuple(parts[3::2]))
 
-    @cached_property
+    @property
     def key(self) -> str:
         """The lower-case text: the one spelling everything is compared by."""
-        return str(self).lower()
+        known: str | None = self.__dict__.get("_key")
+        return known if known is not None else self._keep("_key", str(self).lower())
 
-    @cached_property
+    @property
     def type(self) -> str:
         """`Microsoft.Network/virtualNetworks/subnets`; the built-in scopes have ARM's own type names."""
         if self.namespace is not None:
@@ -99,17 +100,21 @@ class ArmId:
         return other.key == self.key or other.key.startswith(self.key.rstrip("/") + "/")
 
     def __str__(self) -> str:
-        return self._text
-
-    @cached_property
-    def _text(self) -> str:
+        known: str | None = self.__dict__.get("_text")
+        if known is not None:
+            return known
         text = f"/subscriptions/{self.subscription}" if self.subscription else ""
         if self.group is not None:
             text += f"/resourceGroups/{self.group}"
         if self.namespace is not None:
-            pairs = (f"/{t}/{n}" for t, n in zip(self.types, self.names, strict=True))
+            pairs = [f"/{t}/{n}" for t, n in zip(self.types, self.names, strict=True)]
             text += f"/providers/{self.namespace}{''.join(pairs)}"
-        return text or "/"
+        return self._keep("_text", text or "/")
+
+    def _keep(self, name: str, value: str) -> str:
+        # What `cached_property` does, without the lock it takes: most ids live for one request.
+        self.__dict__[name] = value
+        return value
 
 
 @lru_cache(maxsize=16384)
