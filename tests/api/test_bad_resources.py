@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -258,5 +259,23 @@ def test_a_card_that_moves_gives_its_address_up() -> None:
         assert (await door.ask("DELETE", str(net(rg, "networkInterfaces", "third")))).status == 202
         await door.is_idle()
         assert (await door.put(*_changed_vnet(("default", "10.0.0.0/29"), ("spare", "10.0.1.0/24"))(rg))).status == 200
+
+    at_the_door(small_cloud(), main)
+
+
+@pytest.mark.parametrize("first", ["network", "card"])
+def test_a_subnet_does_not_move_under_a_card_that_is_made(first: str) -> None:
+    async def main(door: Door) -> None:
+        rg = door.cloud.group()
+        vnet, card = net(rg, "virtualNetworks", "fresh"), net(rg, "networkInterfaces", "new")
+        await door.put(vnet, vnet_body())
+        await door.is_idle()
+        requests = [door.put(vnet, vnet_body(subnet="10.0.9.0/24")), door.put(card, nic_body(vnet))]
+        answers = await asyncio.gather(*(requests if first == "network" else reversed(requests)))
+        assert all(a.status in (200, 201, 400, 409) for a in answers)
+        prefix = (await door.get(vnet))["properties"]["subnets"][0]["properties"]["addressPrefix"]
+        made = door.store.get(card.key)
+        address = made.allocated["addresses"]["ipconfig1"] if made else prefix.replace("0/24", "4")
+        assert address.startswith(prefix.removesuffix("0/24")), [a.raw for a in answers]
 
     at_the_door(small_cloud(), main)
