@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from lazur.kernel.simulation import run_virtual
 from lazur.lifecycle.control_plane import Machine
 from lazur.model.armid import ArmId
 from lazur.model.documents import TERMINAL
-from tests.cloud.cloud import Cloud, World, new_world
+from tests.cloud.cloud import STORAGE, Cloud, World, new_world
 from tests.cloud.test_life import COMPUTE, NETWORK, nic_body, vm_body, vnet_body
 
 DEPLOYMENTS = "Microsoft.Resources/deployments"
@@ -210,3 +211,27 @@ def test_of_two_machines_racing_for_the_last_place_one_fails() -> None:
         assert cloud.show(machines[loser].id)["properties"]["provisioningState"] == "Succeeded"
 
     _play(story, World(), machines=(Machine("h01", 4, 1536, 0, driver="simulated"),))
+
+
+def test_what_is_held_up_holds_up_only_its_dependents() -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        disks, vnets = f"{COMPUTE}/disks", f"{NETWORK}/virtualNetworks"
+        busy = group.resource(disks, "busy")
+        await cloud.put(busy, DISK)
+        await cloud.kill(STORAGE)
+        await cloud.plane.pipeline.delete(cloud.owner, busy, "2024-07-01")
+        await cloud.clock.sleep(1)
+        template = _template(
+            _resource(disks, "busy", DISK),
+            _resource(vnets, "after", vnet_body(), str(busy)),
+            _resource(vnets, "free", vnet_body()),
+            _resource(vnets, "second", vnet_body(), str(group.resource(vnets, "free"))),
+        )
+        going = asyncio.ensure_future(_deploy(cloud, template))
+        await cloud.clock.sleep(60)
+        assert _names(cloud, vnets) == ["free", "second"] and not going.done()
+        await cloud.revive(STORAGE)
+        shown = cloud.show(await going)["properties"]
+        assert shown["provisioningState"] == "Succeeded" and _names(cloud, vnets) == ["after", "free", "second"]
+
+    _play(story)

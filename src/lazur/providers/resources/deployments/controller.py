@@ -35,6 +35,8 @@ from lazur.providers.resources.template import (
 )
 
 _RETRYABLE = frozenset({"AnotherOperationInProgress", "Conflict", "ReferencedResourceNotProvisioned", "ServiceUnavailable"})
+_PAUSE = 2.0
+"""Seconds until a resource that something else held up is tried again."""
 _FALLBACK_VERSION = "2024-11-01"
 
 
@@ -48,6 +50,8 @@ class _Run:
     caller: Caller
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Progress by lower-case node id: state, generation, uid, times, error."""
+    held: set[str] = field(default_factory=set)
+    """Nodes that something else holds up just now; they hold up nothing but what depends on them."""
 
 
 async def reconcile(context: Context, record: Record) -> Plan:
@@ -136,7 +140,7 @@ def _startable(run: _Run) -> list[Node]:
     return [
         node
         for node in run.expansion.nodes
-        if node.id.lower() not in run.nodes and all(d.lower() in done for d in node.depends_on)
+        if node.id.lower() not in run.nodes.keys() | run.held and all(d.lower() in done for d in node.depends_on)
     ]
 
 
@@ -158,7 +162,8 @@ async def _start(run: _Run, node: Node) -> None:
         known |= {"generation": record.generation, "created": record.created >= run.record.changed}
     except LazurError as error:
         if error.code in _RETRYABLE or error.retryable:
-            raise
+            run.held.add(node.id.lower())
+            return
         _finish(run, known, error)
     run.nodes[node.id.lower()] = known
 
@@ -198,8 +203,9 @@ async def _close(run: _Run) -> Plan:
     """The plan of this turn: still waiting, or the end of the run with outputs or all causes."""
     status = _status(run)
     active = [k for k, v in run.nodes.items() if v["state"] == "Running"]
-    if active:
-        return Plan(Waiting(f"waiting for {len(active)} resources"), status=status)
+    if active or run.held:
+        again = _PAUSE if run.held else None
+        return Plan(Waiting(f"waiting for {len(active) + len(run.held)} resources", after=again), status=status)
     failures = [LazurError.from_body(v["error"]) for v in run.nodes.values() if v["state"] == FAILED]
     if not failures:
         try:
