@@ -334,7 +334,8 @@ class Cloud:
                 disks.add(f"{record.uid}.qcow2")
             if record.type == "microsoft.compute/virtualmachines" and record.status.get("power") == "running":
                 machines.add((record.allocated["host"], record.uid))
-                cards = (self.world.store.get(c["id"].lower()) for c in record.properties["networkProfile"]["networkInterfaces"])
+                named = record.properties["networkProfile"]["networkInterfaces"]
+                cards = (self.world.store.get(c["id"].lower()) for c in named)
                 taps |= {(record.allocated["host"], f"nic-{c.uid}") for c in cards if c}
         hosts = self.world.hosts.items()
         faults += _differences("machines", machines, {(n, uid) for n, h in hosts for uid in h.room.machines})

@@ -25,6 +25,8 @@ log = logger("control")
 Reconcile = Callable[[Context, Record], Awaitable[Plan]]
 
 _RETRY = (0.2, 0.5, 1, 2, 5, 10, 30)
+# Attempts before a fault of our own ends the customer's operation.
+_PATIENCE = 4
 _SWEEP = 30.0
 _FEED_KEPT = 10_000
 _OPERATIONS_KEPT = timedelta(days=7)
@@ -167,11 +169,20 @@ class Loop:
             return
         except Exception as error:
             log.exception("reconciliation failed", key=key)
+            if self._failures.get(key, 0) >= _PATIENCE:
+                await self._give_up(record, error)
             self._back_off(key, error)
             return
         self._failures.pop(key, None)
         if isinstance(plan.outcome, Waiting) and plan.outcome.after is not None:
             self._later(key, plan.outcome.after)
+
+    async def _give_up(self, record: Record, error: Exception) -> None:
+        """A fault of our own must not leave a customer waiting for ever: the operation fails, retries go on."""
+        message = f"The cloud cannot bring '{record.id.name}' to its wanted state because of a fault of its own."
+        failure = LazurError("InternalServerError", message, status=500, internal=repr(error))
+        with contextlib.suppress(Conflict):
+            await self._commit(record, Plan(Failed(failure)))
 
     def _back_off(self, key: str, error: Exception) -> None:
         count = self._failures.get(key, 0)

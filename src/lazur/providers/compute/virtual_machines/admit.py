@@ -23,7 +23,7 @@ _INTENT = {"power": "running", "starts": 0, "restart": 0, "hardStop": False}
 
 def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decision:
     """Complete the document as Azure does and make the disks it implies."""
-    faults = list(_sign_in(spec)) if facts.old is None else []
+    faults = [*_not_offered(body), *(_sign_in(spec) if facts.old is None else [])]
     whole = copy.deepcopy(body)
     profile = whole["properties"]["storageProfile"]
     children: list[NewResource] = []
@@ -45,6 +45,18 @@ def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decis
             whole["properties"]["osProfile"] = facts.old.properties.get("osProfile", {})
     intent = dict(facts.old.intent) if facts.old else dict(_INTENT)
     return Decision(faults, None, (), children, intent, whole)
+
+
+def _not_offered(body: Mapping[str, Any]) -> list[LazurError]:
+    """What would be accepted without effect is refused instead."""
+    faults = []
+    if str((body.get("identity") or {}).get("type", "None")).lower() != "none":
+        message = "Managed identities are not offered yet; leave 'identity' out."
+        faults.append(LazurError("OperationNotAllowed", message, target="identity"))
+    if body.get("zones"):
+        message = "This cloud has no availability zones; leave 'zones' out and use an availability set."
+        faults.append(LazurError("AvailabilityZonesNotSupported", message, target="zones"))
+    return faults
 
 
 def _sign_in(spec: VirtualMachineSpec) -> list[LazurError]:
