@@ -18,7 +18,7 @@ from lazur.kernel.errors import Conflict, LazurError, all_at_once
 from lazur.kernel.ids import Ids, derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import FAILED, SUCCEEDED, Change, Claim, Operation, Record, Reference
-from lazur.model.fields import Pointer, frozen_fields, pointers
+from lazur.model.fields import Pointer, carried, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
 from lazur.model.rights import Assignment, Caller, allows, denial, right
@@ -143,7 +143,10 @@ class Pipeline:
         related, missing = self._related(caller, id, decoded)
         faults += missing
         if old is not None:
-            faults += list(frozen_fields(decoded.spec, declared.Spec.model_validate(old.properties)))
+            before = declared.Spec.model_validate(old.properties)
+            if api_version < old.api_version:
+                carried(decoded.spec, before, decoded.body["properties"])
+            faults += list(frozen_fields(decoded.spec, before))
             faults += list(self._dropped_children(declared, old, decoded))
         decision = Decision()
         if not faults:
@@ -297,17 +300,23 @@ class Pipeline:
             )  # fmt: skip
         allocated = dict(decision.allocated) if decision.allocated is not None else dict(old.allocated)
         intent = dict(decision.intent) if decision.intent is not None else dict(old.intent)
-        same = (body, allocated, intent) == (old.body, old.allocated, old.intent) and set(secrets) <= set(old.secrets)
-        if same and old.state != FAILED:
+        same = (allocated, intent) == (old.allocated, old.intent) and set(secrets) <= set(old.secrets)
+        if same and old.state != FAILED and self._looks_the_same(old, body):
             return old
         generation = old.generation + 1
         return old.with_(
             body=body, secrets={**old.secrets, **secrets}, allocated=allocated, intent=intent, generation=generation,
-            version=old.version + 1, state=SUCCEEDED if done else "Updating", changed=now, api_version=api_version,
+            version=old.version + 1, state=SUCCEEDED if done else "Updating", changed=now,
+            # The newest version that wrote: an older one that came between took nothing away.
+            api_version=max(api_version, old.api_version),
             changed_by=caller.document(),
             etag=etag_of(id.key + old.uid, generation), observed=generation if done else old.observed,
             error=None if done else old.error,
         )  # fmt: skip
+
+    def _looks_the_same(self, old: Record, body: Mapping[str, Any]) -> bool:
+        """Whether nobody could tell `body` from the old one: a document that was read and sent back spells out defaults."""
+        return body == old.body or self.presenter.show(old.with_(body=body)) == self.presenter.show(old)
 
     def _implicit(
         self, caller: Caller, id: ArmId, body: Mapping[str, Any], allocated: Mapping[str, Any], api_version: str

@@ -167,6 +167,27 @@ def pointers(model: Model, root: str = "properties") -> Iterator[Pointer]:
                     yield Pointer(path + spot, named + spot, ArmId.parse(text), ref)
 
 
+def carried(new: Model, old: Model, document: dict[str, Any]) -> None:
+    """Add to `document` (the wire form of `new`) what `old` holds beyond its declaration and `new` does not mention.
+
+    For a client whose api-version is older than the one that wrote: it cannot know these properties, so it does not mean
+    to take them away. Items of lists are told apart by name. What the client left out as a whole stays left out.
+    """
+    known = {k.lower() for k in document}
+    document |= {k: v for k, v in (old.__pydantic_extra__ or {}).items() if k.lower() not in known}
+    for name, info in type(new).model_fields.items():
+        here = document.get(info.alias or name)
+        one, other = getattr(new, name), getattr(old, name, None)
+        if isinstance(here, dict) and isinstance(one, Model) and isinstance(other, Model):
+            carried(one, other, here)
+        elif isinstance(here, list) and isinstance(one, list) and isinstance(other, list):
+            named = {str(getattr(o, "name", "")).lower(): o for o in other if isinstance(o, Model)}
+            for item, place in zip(one, here, strict=True):
+                earlier = named.get(str(getattr(item, "name", "")).lower())
+                if isinstance(item, Model) and earlier is not None and getattr(item, "name", None):
+                    carried(item, earlier, place)
+
+
 def frozen_fields(new: Model, old: Model, root: str = "properties") -> Iterator[LazurError]:
     """Faults for fields whose `Mut` marker forbids the change from `old` to `new`."""
     before = {known.lower(): item for _, known, item in walk(old, root, root)}

@@ -27,12 +27,14 @@ class Embedded:
     """Children that live inside the parent document; the parent is the only truth and holds the etag.
 
     `list` is the wire name of the list in the parent's `properties`, `type` the last segment of the child's type,
-    `spec` the model of a child's `properties`.
+    `spec` the model of a child's `properties`, `example` those of a further child that fits beside the type's example;
+    `@…#2` in it names another example of a type.
     """
 
     list: str
     type: str
     spec: ModelType
+    example: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class Resource(Generic[S]):
     name_pattern: ClassVar[str] = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
     rules: ClassVar[tuple[Callable[[Any], typing.Iterable[Any]], ...]] = ()
     """Pure checks over one spec; each yields `LazurError` faults."""
+    runs: ClassVar[bool] = False
+    """Every PUT begins a new run, even of the same body; of any other type the same PUT twice changes nothing."""
     creating: ClassVar[str] = "Updating"
     """provisioningState while a new instance is made."""
     example: ClassVar[Mapping[str, Any]]

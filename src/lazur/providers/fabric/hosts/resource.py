@@ -13,6 +13,7 @@ from lazur.model.resource import Answers, Rendering, Resource
 class HostSpec(Model):
     """What a host offers."""
 
+    read_only: ClassVar[frozenset[str]] = frozenset({"provisioningState"})
     cores: Annotated[int, Field(ge=1, le=4096)]
     """Physical cores guests may use."""
     memory_mib: Annotated[int, Field(alias="memoryMiB", ge=128)]

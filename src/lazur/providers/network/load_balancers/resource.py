@@ -155,6 +155,8 @@ class LoadBalancerSpec(Model):
     load_balancing_rules: list[LoadBalancingRule] = []
     inbound_nat_rules: list[InboundNatRule] = []
     outbound_rules: list[OutboundRule] = []
+    inbound_nat_pools: list[Any] = []
+    """Kept for clients that send it; scale sets, which it serves, are not offered yet."""
 
 
 def frontends_are_whole(spec: LoadBalancerSpec) -> Iterator[LazurError]:
@@ -208,6 +210,10 @@ def ports_are_free(spec: LoadBalancerSpec) -> Iterator[LazurError]:
             )
 
 
+_EXAMPLE_FRONTEND = {"id": f"@{TYPE}/frontendIPConfigurations/fe"}
+_EXAMPLE_POOL = {"id": f"@{TYPE}/backendAddressPools/pool"}
+
+
 class LoadBalancer(Resource[LoadBalancerSpec]):
     """Spreads connections over healthy machines; the client's address reaches them."""
 
@@ -216,13 +222,18 @@ class LoadBalancer(Resource[LoadBalancerSpec]):
     envelope = frozenset({"sku", "extendedLocation"})
     rules = (frontends_are_whole, ports_are_free)
     embedded = (
-        Embedded("frontendIPConfigurations", "frontendIPConfigurations", FrontendSpec),
-        Embedded("backendAddressPools", "backendAddressPools", PoolSpec),
-        Embedded("probes", "probes", ProbeSpec),
-        Embedded("loadBalancingRules", "loadBalancingRules", RuleSpec),
-        Embedded("inboundNatRules", "inboundNatRules", NatRuleSpec),
-        Embedded("outboundRules", "outboundRules", OutboundRuleSpec),
-    )
+        Embedded("frontendIPConfigurations", "frontendIPConfigurations", FrontendSpec,
+                 {"publicIPAddress": {"id": f"@{NETWORK}/publicIPAddresses#2"}}),
+        Embedded("backendAddressPools", "backendAddressPools", PoolSpec, {}),
+        Embedded("probes", "probes", ProbeSpec, {"protocol": "Http", "port": 80, "requestPath": "/"}),
+        Embedded("loadBalancingRules", "loadBalancingRules", RuleSpec,
+                 {"frontendIPConfiguration": _EXAMPLE_FRONTEND, "backendAddressPool": _EXAMPLE_POOL, "protocol": "Tcp",
+                  "frontendPort": 80, "backendPort": 80}),
+        Embedded("inboundNatRules", "inboundNatRules", NatRuleSpec,
+                 {"frontendIPConfiguration": _EXAMPLE_FRONTEND, "protocol": "Tcp", "frontendPort": 50001, "backendPort": 22}),
+        Embedded("outboundRules", "outboundRules", OutboundRuleSpec,
+                 {"frontendIPConfigurations": [_EXAMPLE_FRONTEND], "backendAddressPool": _EXAMPLE_POOL, "protocol": "All"}),
+    )  # fmt: skip
     example: ClassVar = {
         "location": "local",
         "sku": {"name": "Standard"},

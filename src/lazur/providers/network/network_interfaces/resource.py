@@ -64,6 +64,7 @@ class NetworkInterfaceSpec(Model):
     enable_ip_forwarding: Annotated[bool, Field(alias="enableIPForwarding")] = False
     enable_accelerated_networking: bool = False
     dns_settings: NicDnsSettings = NicDnsSettings()
+    nic_type: Annotated[Literal["Standard", "Elastic"], Caseless()] = "Standard"
 
 
 def one_primary(spec: NetworkInterfaceSpec) -> Iterator[LazurError]:
@@ -94,7 +95,10 @@ class NetworkInterface(Resource[NetworkInterfaceSpec]):
     type = f"{NETWORK}/networkInterfaces"
     api_versions = API_VERSIONS
     rules = (one_primary,)
-    embedded = (Embedded("ipConfigurations", "ipConfigurations", IPConfigurationSpec),)
+    embedded = (
+        Embedded("ipConfigurations", "ipConfigurations", IPConfigurationSpec,
+                 {"subnet": {"id": "@Microsoft.Network/virtualNetworks/subnets/default"}}),
+    )  # fmt: skip
     envelope = frozenset({"extendedLocation"})
     example: ClassVar = {
         "location": "local",

@@ -158,7 +158,12 @@ class NetworkSecurityGroup(Resource[NetworkSecurityGroupSpec]):
     type = "Microsoft.Network/networkSecurityGroups"
     api_versions = API_VERSIONS
     rules = (rules_are_whole,)
-    embedded = (Embedded("securityRules", "securityRules", SecurityRuleSpec),)
+    embedded = (
+        Embedded("securityRules", "securityRules", SecurityRuleSpec, {
+            "protocol": "Udp", "sourceAddressPrefix": "*", "sourcePortRange": "*", "destinationAddressPrefix": "*",
+            "destinationPortRange": "53", "access": "Deny", "priority": 200, "direction": "Inbound",
+        }),
+    )  # fmt: skip
     example: ClassVar = {
         "location": "local",
         "properties": {

@@ -31,6 +31,8 @@ class PublicIPAddressSpec(Model):
     """IPv4 only for now."""
     idle_timeout_in_minutes: Annotated[int, Field(ge=4, le=30)] = 4
     dns_settings: DnsSettings | None = None
+    ip_tags: list[Any] = []
+    """Kept; no tag changes what the address does."""
 
 
 class PublicIPAddress(Resource[PublicIPAddressSpec]):

@@ -40,6 +40,8 @@ class SubnetSpec(Model):
     network_security_group: Annotated[SubResource | None, Ref(NSG)] = None
     """Guards every interface of the subnet, before the interface's own group."""
     default_outbound_access: bool = True
+    private_endpoint_network_policies: str = "Disabled"
+    private_link_service_network_policies: str = "Enabled"
 
     def prefixes(self) -> list[str]:
         """The subnet's ranges, whichever property names them."""
@@ -61,6 +63,9 @@ class VirtualNetworkSpec(Model):
     address_space: AddressSpace
     dhcp_options: DhcpOptions = DhcpOptions()
     subnets: list[Subnet] = []
+    virtual_network_peerings: list[Any] = []
+    """Kept for clients that send it; peerings are not offered yet."""
+    enable_ddos_protection: bool = False
 
 
 def subnets_fit(spec: VirtualNetworkSpec) -> Iterator[LazurError]:
@@ -108,7 +113,7 @@ class VirtualNetwork(Resource[VirtualNetworkSpec]):
     type = "Microsoft.Network/virtualNetworks"
     api_versions = API_VERSIONS
     rules = (subnets_fit,)
-    embedded = (Embedded("subnets", "subnets", SubnetSpec),)
+    embedded = (Embedded("subnets", "subnets", SubnetSpec, {"addressPrefix": "10.0.1.0/24"}),)
     example: ClassVar = {
         "location": "local",
         "properties": {

@@ -68,6 +68,7 @@ class Deployment(Resource[DeploymentSpec]):
     tracked = False
     answers = Answers(create=201, update=200, delete=202)
     envelope = frozenset({"tags"})
+    runs = True
     creating = "Accepted"
     name_pattern = r"^[\w().-]{1,64}$"
     reads_body = staticmethod(read_deployment)
