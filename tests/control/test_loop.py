@@ -263,8 +263,10 @@ def test_a_programming_error_stops_nothing() -> None:
     async def story(garage: Garage) -> None:
         for name in "abcd":
             await garage.write(name)
-        await garage.clock.sleep(120)
+        await garage.clock.sleep(2)
         assert [garage.state(n) for n in "abcd"] == ["Updating", "Updating", "Succeeded", "Succeeded"]
+        await garage.clock.sleep(120)
+        assert [garage.state(n) for n in "abcd"] == ["Failed", "Failed", "Succeeded", "Succeeded"], "nobody waits for ever"
         broken.clear()
         await garage.clock.sleep(120)
         assert [garage.state(n) for n in "ab"] == ["Succeeded", "Succeeded"]

@@ -217,9 +217,7 @@ class Loop:
         operations = self._finished(record, plan)
         gone = isinstance(plan.outcome, Gone)
         marked = [self._marked(k) for k in plan.delete]
-        rewire = {}
-        if plan.references is not None or plan.claims is not None:
-            rewire[record.key] = self._rewired(record, plan)
+        rewire = {} if plan.references is None else {record.key: (plan.references, None)}
         unchanged = after == record and not gone and not operations and not any(marked) and not rewire
         if unchanged and (plan.desires is None or self._same_desires(record, plan)):
             return None
@@ -265,11 +263,6 @@ class Loop:
     def _marked(self, key: str) -> Record | None:
         found = self.context.store.get(key)
         return None if found is None or found.deleting else marked_for_deletion(found)
-
-    def _rewired(self, record: Record, plan: Plan) -> tuple[Any, Any]:
-        store = self.context.store
-        references = plan.references if plan.references is not None else store.references(record.key)
-        return references, plan.claims or ()
 
     def _same_desires(self, record: Record, plan: Plan) -> bool:
         stored = {(d.wanted.domain, d.wanted.kind, d.wanted.key): d for d in self.context.desires(record)}

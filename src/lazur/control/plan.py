@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lazur.kernel.errors import LazurError
-from lazur.model.documents import Claim, DesireRecord, Document, Reference, Wanted
+from lazur.model.documents import DesireRecord, Document, Reference, Wanted
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ class Plan:
     status: Mapping[str, Any] | None = None
     allocated: Mapping[str, Any] | None = None
     references: Sequence[Reference] | None = None
-    claims: Sequence[Claim] | None = None
     delete: Sequence[str] = ()
     """Keys of other resources to be marked as deleting together with this plan."""
     guard: Document | None = None

@@ -169,8 +169,8 @@ class Change:
     """Everything one request or one reconciliation changes: all of it is committed, or nothing.
 
     `records` are written if the stored version is `record.version - 1` (0 creates). `removed` lists (key, version).
-    `references` and `claims` replace those of the sources / owners listed in `rewire`. `desires` is the complete wanted
-    set of `desires_of`; what is stored beyond it is marked removed. `unchanged` lists (key, version) of
+    `references` and `claims` replace those of the sources / owners listed in `rewire` (claims None: kept). `desires`
+    is the complete wanted set of `desires_of`; what is stored beyond it is marked removed. `unchanged` lists (key, version) of
     resources the change was decided from without writing them, `requires` resources that must exist and not be deleting,
     `unreferenced` ones that nothing may refer to with a blocking reference; all are checked in the transaction.
     """
@@ -178,7 +178,7 @@ class Change:
     records: Sequence[Record] = ()
     removed: Sequence[tuple[str, int]] = ()
     operations: Sequence[Operation] = ()
-    rewire: Mapping[str, tuple[Sequence[Reference], Sequence[Claim]]] = field(default_factory=dict)
+    rewire: Mapping[str, tuple[Sequence[Reference], Sequence[Claim] | None]] = field(default_factory=dict)
     desires_of: str | None = None
     desires: Sequence[Wanted] = ()
     documents: Sequence[Document] = ()

@@ -282,13 +282,15 @@ def _check(db: sqlite3.Connection, change: Change) -> None:
             raise Conflict(f"The resource came into use by '{row[0]}'.", target=key)
 
 
-def _rewire(db: sqlite3.Connection, source: str, references: Sequence[Reference], claims: Sequence[Claim]) -> None:
+def _rewire(db: sqlite3.Connection, source: str, references: Sequence[Reference], claims: Sequence[Claim] | None) -> None:
     """Replace what `source` refers to and holds; both the former and the new targets are told through the feed."""
     former = {r[0] for r in db.execute("SELECT target FROM refs WHERE source = ?", (source,))}
     db.execute("DELETE FROM refs WHERE source = ?", (source,))
     db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?)", [(r.source, r.path, r.target, r.blocking) for r in references])
     for target in sorted(former ^ {r.target for r in references}):
         _log(db, "reference", target)
+    if claims is None:
+        return
     db.execute("DELETE FROM claims WHERE owner = ?", (source,))
     for claim in claims:
         _claim(db, claim.pool, claim.value, claim.owner)
