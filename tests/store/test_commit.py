@@ -202,3 +202,16 @@ def test_documents_are_compared_and_swapped(make: Make) -> None:
         assert store.document("keys") == Document("keys", 2, {"b": None})
 
     on(make, work)
+
+
+def test_a_pool_a_decision_stands_on_must_be_as_it_was(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        await store.commit(_everything("a"))
+        seen = store.claims("pool")
+        await store.commit(_everything("b"))
+        await refused(store, Change(records=[record("c")], settled={"pool": seen}))
+        assert store.get(key("c")) is None
+        await store.commit(Change(records=[record("c")], settled={"pool": store.claims("pool"), "empty": {}}))
+        assert store.get(key("c")) is not None
+
+    on(make, work)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lazur.api.decode import Decoded, decode
@@ -233,7 +233,7 @@ class Pipeline:
         decision: Decision = module.admit(decoded.spec, decoded.body, facts)
         if old is None:
             allocated = {**(decision.allocated or {}), "@uid": uid}
-            return Decision(decision.faults, allocated, decision.claims, decision.children, decision.intent, decision.body)
+            return replace(decision, allocated=allocated)
         return decision
 
     async def _commit_put(
@@ -264,6 +264,7 @@ class Pipeline:
             requires=list(related),
             unchanged=[(r.key, r.version) for r in related.values() if r.key in parents],
             unreferenced=[gone.key for gone, _ in _gone(declared, old, body)],
+            settled=decision.settled,
         )
         try:
             await self.store.commit(change)

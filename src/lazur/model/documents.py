@@ -172,7 +172,8 @@ class Change:
     `references` and `claims` replace those of the sources / owners listed in `rewire` (claims None: kept). `desires`
     is the complete wanted set of `desires_of`; what is stored beyond it is marked removed. `unchanged` lists (key, version) of
     resources the change was decided from without writing them, `requires` resources that must exist and not be deleting,
-    `unreferenced` ones that nothing may refer to with a blocking reference; all are checked in the transaction.
+    `unreferenced` ones that nothing may refer to with a blocking reference, `settled` pools with the claims they must still
+    hold; all are checked in the transaction.
     """
 
     records: Sequence[Record] = ()
@@ -185,3 +186,4 @@ class Change:
     unchanged: Sequence[tuple[str, int]] = ()
     requires: Sequence[str] = ()
     unreferenced: Sequence[str] = ()
+    settled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -186,6 +186,8 @@ class Decision:
     intent: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
     """A body to store instead of the client's, where Azure writes chosen names back."""
+    settled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Pools whose whole content this decision stands on; the commit is refused when one has changed meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -274,6 +274,9 @@ def _check(db: sqlite3.Connection, change: Change) -> None:
         row = db.execute("SELECT doc ->> '$.deleting' FROM resources WHERE key = ?", (key,)).fetchone()
         if row is None or row[0]:
             raise Conflict("A referenced resource is being deleted.", target=key)
+    for pool, seen in change.settled.items():
+        if dict(db.execute("SELECT value, owner FROM claims WHERE pool = ?", (pool,)).fetchall()) != seen:
+            raise Conflict(f"The claims of '{pool}' changed meanwhile.")
     for key in change.unreferenced:
         below = (key, key + "/", key + "0")
         sql = f"{_REFERRERS} AND blocking = 1 AND NOT (source = ? OR (source > ? AND source < ?)) LIMIT 1"

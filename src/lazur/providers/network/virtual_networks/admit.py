@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lazur.kernel.errors import LazurError
-from lazur.model.documents import Claim
+from lazur.model.documents import Claim, Record
 from lazur.model.resource import Decision, Facts
-from lazur.providers.network.common import free_address, pool_of, usable
+from lazur.providers.network.common import child_named, free_address, pool_of, subnet_prefixes, usable
 from lazur.providers.network.virtual_networks.resource import Subnet, VirtualNetworkSpec
 
 # The lowest addresses of the transit network belong to the rack itself.
@@ -22,7 +22,9 @@ def admit(spec: VirtualNetworkSpec, body: dict[str, Any], facts: Facts) -> Decis
     if facts.old is not None:
         faults = [f for i, s in enumerate(spec.subnets) for f in _keeps_addresses(s, i, facts)]
         held = facts.old.allocated["transitAddress"]
-        return Decision(faults, claims=[Claim("transit", held, key)])
+        moved = [pool_of(facts.old, s.name) for s in spec.subnets if _moves(s, facts.old)]
+        settled = {pool: facts.claims.get(pool, {}) for pool in moved}
+        return Decision(faults, claims=[Claim("transit", held, key)], settled=settled)
     taken = set(facts.claims.get("transit", {}))
     network = ipaddress.ip_network(facts.stamp.transit_prefix)
     taken |= {str(network.network_address + n) for n in range(_RESERVED)}
@@ -31,6 +33,12 @@ def admit(spec: VirtualNetworkSpec, body: dict[str, Any], facts: Facts) -> Decis
         message = f"No address is left in the transit network {facts.stamp.transit_prefix}; delete a virtual network."
         return Decision([LazurError("VirtualNetworkCountLimitReached", message, status=409)])
     return Decision(allocated={"transitAddress": address}, claims=[Claim("transit", address, key)])
+
+
+def _moves(subnet: Subnet, old: Record) -> bool:
+    """Whether the subnet was there with other ranges."""
+    before = child_named(old.properties.get("subnets", []), subnet.name)
+    return before is not None and sorted(subnet_prefixes(before)) != sorted(subnet.properties.prefixes())
 
 
 def _keeps_addresses(subnet: Subnet, index: int, facts: Facts) -> Iterator[LazurError]:
