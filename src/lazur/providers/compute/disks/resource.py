@@ -40,7 +40,7 @@ class DiskSpec(Model):
 
     read_only: ClassVar[frozenset[str]] = frozenset(
         {"provisioningState", "diskState", "timeCreated", "uniqueId", "diskSizeBytes", "managedBy", "diskIOPSReadWrite",
-         "diskMBpsReadWrite", "tier", "lastOwnershipUpdateTime"}
+         "diskMBpsReadWrite", "tier", "LastOwnershipUpdateTime"}
     )  # fmt: skip
     creation_data: Annotated[CreationData, Mut.CREATE_ONLY]
     disk_size_gb: Annotated[int | None, Field(alias="diskSizeGB", ge=1, le=32767), Mut.GROW_ONLY] = None
