@@ -5,7 +5,6 @@ Must never let anything but a `LazurError` decide what a client reads: an unexpe
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
@@ -16,6 +15,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
+from lazur.api.present import encode
 from lazur.api.routes import Request, Response, Routes
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
@@ -26,8 +26,6 @@ log = logger("api")
 
 _MAX_BODY = 4 * 1024 * 1024
 _SLASHES = re.compile(r"/{2,}")
-# One encoder for all answers: `json.dumps` with options makes a new one each time.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CORRELATION = re.compile(r"^[0-9A-Za-z-]{1,64}$")
 
 Authenticate = Callable[[str | None], Caller]
@@ -96,9 +94,9 @@ class ArmApp:
 def render(response: Response) -> HttpResponse:
     """The HTTP form of an answer; no body for None, as ARM does."""
     headers = dict(response.headers or {})
-    if response.body is None:
+    if response.body is None and response.text is None:
         return HttpResponse(b"", response.status, headers)
-    content = _encode(response.body).encode()
+    content = (encode(response.body) if response.text is None else response.text).encode()
     return HttpResponse(content, response.status, headers, media_type="application/json; charset=utf-8")
 
 

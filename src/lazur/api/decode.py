@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
-from lazur.model.fields import Model, Pointer, pointers, split_secrets
+from lazur.model.fields import Model, Pointer, WriteOnly, marked, pointers, split_secrets
 from lazur.model.registry import AnyResource
 from lazur.model.stamp import Stamp
 
@@ -72,7 +72,7 @@ def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[D
     try:
         spec = declared.Spec.model_validate(properties)
     except ValidationError as error:
-        faults += list(model_faults(error))
+        faults += list(model_faults(error, declared.Spec))
     if spec is None:
         return None, faults
     faults += list(_children(declared, spec))
@@ -98,8 +98,33 @@ def _is_json(body: Any) -> bool:
     return True
 
 
-def model_faults(error: ValidationError, root: str = "properties") -> Iterable[LazurError]:
-    """Pydantic's findings as ARM faults with a path each."""
+def _shown(spec: type[Model], location: tuple[int | str, ...], value: Any) -> str:
+    """A plain value as errors show it; nothing of an object, and nothing of what may only be written."""
+    models: list[type[Model]] = [spec]
+    for step in location:
+        for model in models:
+            names = {f.alias or n: n for n, f in model.model_fields.items()}
+            if isinstance(step, str) and names.get(step) in marked(model, WriteOnly):
+                return ""
+        if isinstance(step, str):
+            models = [m for model in models for m in _models_at(model, step)]
+    return f" {value!r}"[:80] if isinstance(value, (str, int, float, bool)) else ""
+
+
+def _models_at(model: type[Model], step: str) -> list[type[Model]]:
+    """The models a field of `model` may hold."""
+    field = next((f for n, f in model.model_fields.items() if step == (f.alias or n)), None)
+    pending, found = [field.annotation] if field is not None else [], []
+    while pending:
+        one: Any = pending.pop()
+        if isinstance(one, type) and issubclass(one, Model):
+            found.append(one)
+        pending += get_args(one)
+    return found
+
+
+def model_faults(error: ValidationError, spec: type[Model], root: str = "properties") -> Iterable[LazurError]:
+    """Pydantic's findings on `spec` as ARM faults with a path each."""
     for found in error.errors():
         steps = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in found["loc"])
         target = f"{root}{steps}"
@@ -107,9 +132,8 @@ def model_faults(error: ValidationError, root: str = "properties") -> Iterable[L
             message = f"Required parameter '{target}' is missing (null)."
             yield LazurError("MissingRequiredParameter", message, target=target)
         else:
-            given = repr(found["input"])[:80]
             why = found["msg"].removeprefix("Value error, ").rstrip(".")
-            text = f"The value {given} of '{target}' is invalid: {why}."
+            text = f"The value{_shown(spec, found['loc'], found['input'])} of '{target}' is invalid: {why}."
             yield LazurError("InvalidParameter", text, target=target)
 
 

@@ -6,10 +6,12 @@ act on the outside world or decide from anything but committed documents.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from lazur.api.decode import Decoded, decode
 from lazur.api.present import Presenter, etag_of, not_found
@@ -55,6 +57,7 @@ class Pipeline:
         self._seal = seal
         self._assignments = assignments
         self.tools = Tools(ids, sign)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # -- rights -------------------------------------------------------------------------------------------------------
 
@@ -76,15 +79,32 @@ class Pipeline:
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
         self.authorise(caller, right(id.type, "write"), id)
+        return await self._attempt(id, lambda: self._write(caller, id, body, api_version, if_match, if_none_match))
+
+    async def _write(
+        self, caller: Caller, id: ArmId, body: Any, api_version: str, if_match: str, if_none_match: str = ""
+    ) -> Accepted:
         embedded = self.registry.embedded(id)
-        for attempt in range(_ATTEMPTS):
-            try:
-                if embedded is not None:
-                    return await self._put_child(caller, id, embedded[1], body, api_version, if_match)
-                return await self._put(caller, id, body, api_version, if_match, if_none_match)
-            except Conflict:
-                if attempt == _ATTEMPTS - 1:
-                    raise
+        if embedded is not None:
+            return await self._put_child(caller, id, embedded[1], body, api_version, if_match)
+        return await self._put(caller, id, body, api_version, if_match, if_none_match)
+
+    async def _attempt(self, id: ArmId, step: Callable[[], Awaitable[Accepted]]) -> Accepted:
+        """Run `step`, again from its first read whenever somebody else was faster.
+
+        Requests that choose from the same pools or write the same document take turns: they could only defeat one another.
+        """
+        document = self.registry.document_of(id)
+        declared = self.registry.type_of(document)
+        turn = declared.type if declared.chooses else document.key
+        lock = self._turns.setdefault(turn, asyncio.Lock())
+        async with lock:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    return await step()
+                except Conflict:
+                    if attempt == _ATTEMPTS - 1:
+                        raise
         raise AssertionError("unreachable")
 
     async def patch(self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "") -> Accepted:
@@ -92,15 +112,18 @@ class Pipeline:
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
         self.authorise(caller, right(id.type, "write"), id)
+        return await self._attempt(id, lambda: self._write(caller, id, self._merged(id, body), api_version, if_match))
+
+    def _merged(self, id: ArmId, body: Any) -> Any:
+        """What `body` makes of the document as it is now."""
         record = self._existing(self.registry.document_of(id))
         embedded = self.registry.embedded(id)
         if embedded is not None:
-            current = self._raw_child(record, embedded[1], id)
-        else:
-            current = json.loads(json.dumps(dict(record.body)))
-            if isinstance(body, dict) and any(k.lower() == "tags" for k in body):
-                current.pop("tags", None)
-        return await self.put(caller, id, _merge(current, body), api_version, if_match=if_match)
+            return _merge(self._raw_child(record, embedded[1], id), body)
+        current = json.loads(json.dumps(dict(record.body)))
+        if isinstance(body, dict) and any(k.lower() == "tags" for k in body):
+            current.pop("tags", None)
+        return _merge(current, body)
 
     async def _put_child(
         self, caller: Caller, id: ArmId, child: Embedded, body: Any, api_version: str, if_match: str
@@ -133,8 +156,7 @@ class Pipeline:
         id = old.id if old is not None else self._spelled(id)
         _preconditions(old, if_match, if_none_match)
         if old is not None and old.deleting:
-            message = f"The resource '{id.name}' is being deleted; wait for that to end."
-            raise LazurError("AnotherOperationInProgress", message, status=409, retryable=True)
+            raise _going(old)
         decoded, faults = decode(declared, id, body, self.stamp)
         if decoded is None:
             raise all_at_once(faults)
@@ -152,6 +174,7 @@ class Pipeline:
         if not faults:
             decision = self._admit(declared, id, old, decoded, related, api_version)
             faults += decision.faults
+            faults += [_taken(c.id, id) for c in decision.children if self.store.get(c.id.key) is not None]
         if faults:
             raise all_at_once(faults)
         return await self._commit_put(caller, declared, id, old, decoded, decision, related, api_version)
@@ -305,8 +328,9 @@ class Pipeline:
         if same and old.state != FAILED and self._looks_the_same(old, body):
             return old
         generation = old.generation + 1
+        kept = old.secrets if declared.keeps_secrets else {}
         return old.with_(
-            body=body, secrets={**old.secrets, **secrets}, allocated=allocated, intent=intent, generation=generation,
+            body=body, secrets={**kept, **secrets}, allocated=allocated, intent=intent, generation=generation,
             version=old.version + 1, state=SUCCEEDED if done else "Updating", changed=now,
             # The newest version that wrote: an older one that came between took nothing away.
             api_version=max(api_version, old.api_version),
@@ -345,15 +369,10 @@ class Pipeline:
         self.registry.holder_of(id)
         self.authorise(caller, right(id.type, "delete"), id)
         embedded = self.registry.embedded(id)
-        for attempt in range(_ATTEMPTS):
-            try:
-                if embedded is not None:
-                    return await self._delete_child(caller, id, embedded[1], api_version, if_match)
-                return await self._delete(caller, id, if_match)
-            except Conflict:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+        if embedded is not None:
+            child = embedded[1]
+            return await self._attempt(id, lambda: self._delete_child(caller, id, child, api_version, if_match))
+        return await self._attempt(id, lambda: self._delete(caller, id, if_match))
 
     async def _delete_child(self, caller: Caller, id: ArmId, child: Embedded, version: str, if_match: str) -> Accepted:
         parent = self.store.get(id.parent.key)
@@ -402,19 +421,19 @@ class Pipeline:
         self.authorise(caller, right(declared.type, f"{action.name}/action"), id)
         module = self.registry.behaviour(declared, "admit")
         assert module is not None, f"{declared.type} declares actions and has no admit.py"
-        for attempt in range(_ATTEMPTS):
+
+        async def step() -> Accepted:
             record = self._existing(id)
             did: Act = module.act(action.name, record, body, dict(query or {}), self.tools)
             if did.intent is None:
                 return Accepted(record, body=did.body)
+            if record.deleting:
+                raise _going(record)
             changed, operation = self._intended(caller, record, action, did)
-            try:
-                await self.store.commit(Change(records=[changed], operations=[operation] if operation else ()))
-                return Accepted(changed, False, operation, did.body)
-            except Conflict:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+            await self.store.commit(Change(records=[changed], operations=[operation] if operation else ()))
+            return Accepted(changed, False, operation, did.body)
+
+        return await self._attempt(id, step)
 
     def _intended(self, caller: Caller, record: Record, action: Action, did: Act) -> tuple[Record, Operation | None]:
         changed = record.with_(intent=dict(did.intent or {}), version=record.version + 1, changed=self.clock.now())
@@ -483,6 +502,16 @@ class Pipeline:
                 return found
         code, message = not_found(id)
         raise LazurError(code, message, status=404)
+
+
+def _taken(child: ArmId, parent: ArmId) -> LazurError:
+    message = f"'{child}', which '{parent.name}' needs to make, exists already; delete it or choose another name."
+    return LazurError("ConflictingUserInput", message, target=str(child), status=409)
+
+
+def _going(record: Record) -> LazurError:
+    message = f"The resource '{record.id.name}' is being deleted; wait for that to end."
+    return LazurError("AnotherOperationInProgress", message, status=409, retryable=True)
 
 
 def in_use(id: ArmId, names: Sequence[str], target: str | None = None) -> LazurError:

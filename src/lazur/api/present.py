@@ -6,7 +6,8 @@ Must never show a secret, an allocation the type did not choose to show, or a do
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lazur.kernel.clock import rfc3339
@@ -18,6 +19,11 @@ from lazur.store.interface import Store
 
 ENVELOPE = ("location", "tags", "sku", "zones", "identity", "plan", "kind")
 
+# One encoder for all answers: `json.dumps` with options makes a new one each time.
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_TEXTS = 1024
+_LONGEST = 16 * 1024
+
 
 class Presenter:
     """Shows records of one stamp."""
@@ -25,25 +31,45 @@ class Presenter:
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
+        self._texts: dict[tuple[Any, ...], str] = {}
+
+    def text(self, record: Record, expand: str = "") -> str:
+        """`show` as JSON. Kept under everything a type may use to show itself, so what is kept can never be stale."""
+        referrers = self._store.referrers(record.key)
+        spelled = self.spelled(referrers)
+        key = (record.key, record.uid, record.version, expand, *referrers, *sorted(spelled.items()))
+        text = self._texts.get(key)
+        if text is None:
+            text = encode(self._shown(record, expand, referrers, spelled))
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            if len(text) <= _LONGEST:
+                self._texts[key] = text
+        return text
 
     def show(self, record: Record, expand: str = "", *, times: bool = False) -> dict[str, Any]:
         """The whole resource, as GET and PUT answer it."""
+        referrers = self._store.referrers(record.key)
+        out = self._shown(record, expand, referrers, self.spelled(referrers))
+        if times:
+            properties = out.pop("properties")
+            out |= {"createdTime": rfc3339(record.created), "changedTime": rfc3339(record.changed)}
+            out |= {"provisioningState": record.state, "properties": properties}
+        return out
+
+    def _shown(self, record: Record, expand: str, referrers: Sequence[Reference], spelled: Mapping[str, str]) -> dict[str, Any]:
         declared = self._registry.type_of(record.id)
         properties = _copied(record.properties)
         for child in declared.embedded:
             for item in properties.get(child.list, []):
                 self._complete_child(record, child, item)
-        referrers = self._store.referrers(record.key)
-        rendering = Rendering(record, properties, referrers, expand, self.spelled(referrers))
+        rendering = Rendering(record, properties, referrers, expand, spelled)
         shown = declared.render(rendering)
         shown["provisioningState"] = record.state
         out: dict[str, Any] = {"id": str(record.id), "name": record.id.name, "type": declared.type}
         out |= {k: record.body[k] for k in ENVELOPE if k in record.body}
         out |= declared.outer(rendering)
         out["etag"] = f'W/"{record.etag}"'
-        if times:
-            out |= {"createdTime": rfc3339(record.created), "changedTime": rfc3339(record.changed)}
-            out["provisioningState"] = record.state
         out["properties"] = shown
         return out
 

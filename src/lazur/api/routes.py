@@ -41,11 +41,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """Status, JSON body (None: empty) and extra headers."""
+    """Status, JSON body (None: empty), extra headers; `text` is a body that is JSON already."""
 
     status: int
     body: Any = None
     headers: Mapping[str, str] | None = None
+    text: str | None = None
 
 
 class Routes:
@@ -292,8 +293,8 @@ class Routes:
         record = self._pipeline.existing(request.caller, id)
         embedded = self._registry.embedded(id)
         if embedded is None:
-            shown = self._pipeline.presenter.show(record, request.query.get("$expand", ""))
-            return Response(200, shown, {"ETag": shown["etag"]})
+            text = self._pipeline.presenter.text(record, request.query.get("$expand", ""))
+            return Response(200, text=text, headers={"ETag": f'W/"{record.etag}"'})
         child = self._pipeline.presenter.child(record, embedded[1], id.name)
         if child is None:
             message = f"Resource {id} not found."

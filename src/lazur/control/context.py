@@ -59,6 +59,10 @@ class Context:
         """What `record` wants of the outside world, with the executors' answers."""
         return self.store.desires(record.key)
 
+    def used_by_others(self, key: str, owner: str) -> bool:
+        """Whether anybody but `owner` needs the resource `key`."""
+        return any(r.blocking and r.source not in (owner, key) for r in self.store.referrers(key))
+
     def sources(self, record: Record, type: str) -> Mapping[str, Record]:
         """Resources of `type` that refer to `record` or to a child of it, by key."""
         found: dict[str, Record] = {}

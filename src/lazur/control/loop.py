@@ -18,7 +18,7 @@ from lazur.control.context import Context
 from lazur.control.plan import Failed, Gone, Plan, Ready, Waiting
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.log import logger
-from lazur.model.documents import FAILED, SUCCEEDED, Change, Document, Operation, Record
+from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Operation, Record
 
 log = logger("control")
 
@@ -232,6 +232,7 @@ class Loop:
             unchanged=() if written or gone else [(record.key, record.version)],
             operations=operations,
             rewire=rewire,
+            unreferenced=plan.delete,
             desires_of=record.key if plan.desires is not None else None,
             desires=plan.desires or (),
             documents=[Document(d.name, d.version + 1, d.content) for d in guard],
@@ -256,6 +257,9 @@ class Loop:
                 continue
             error = plan.outcome.error.body() if isinstance(plan.outcome, Failed) else None
             status = FAILED if error else SUCCEEDED
+            if isinstance(plan.outcome, Gone) and operation.verb != "DELETE":
+                message = f"'{record.id.name}' was deleted before '{operation.verb}' was done."
+                status, error = CANCELED, LazurError("OperationPreempted", message, status=409).body()
             fields = {**vars(operation), "status": status, "error": error, "output": plan.output}
             ended.append(Operation(**{**fields, "ended": self.context.clock.now()}))
         return ended

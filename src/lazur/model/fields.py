@@ -198,11 +198,23 @@ def frozen_fields(new: Model, old: Model, root: str = "properties") -> Iterator[
         for name, rule in marked(type(item), Mut).items():
             was, now = getattr(earlier, name), getattr(item, name)
             spot = f"{path}.{type(item).model_fields[name].alias or name}"
-            if rule is Mut.CREATE_ONLY and name in item.model_fields_set and was is not None and now != was:
+            appeared = was is None and isinstance(now, SubResource)
+            if (
+                rule is Mut.CREATE_ONLY
+                and name in item.model_fields_set
+                and (appeared or (was is not None and not _same(now, was)))
+            ):
                 yield LazurError("PropertyChangeNotAllowed", f"Changing property '{spot}' is not allowed.", target=spot)
             if rule is Mut.GROW_ONLY and was is not None and now is not None and now < was:
                 message = f"'{spot}' may only grow: it is {was} and {now} was asked for."
                 yield LazurError("PropertyChangeNotAllowed", message, target=spot)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal values; references compare as ids do."""
+    if isinstance(one, SubResource) and isinstance(other, SubResource):
+        return ArmId.parse(one.id).key == ArmId.parse(other.id).key
+    return bool(one == other)
 
 
 def split_secrets(model: Model, document: dict[str, Any]) -> dict[str, Any]:

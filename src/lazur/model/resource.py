@@ -123,6 +123,10 @@ class Resource(Generic[S]):
     """Every PUT begins a new run, even of the same body; of any other type the same PUT twice changes nothing."""
     creating: ClassVar[str] = "Updating"
     """provisioningState while a new instance is made."""
+    chooses: ClassVar[bool] = False
+    """Admission chooses from pools that all instances share (addresses): requests of this type take turns."""
+    keeps_secrets: ClassVar[bool] = True
+    """A write-only value that a later PUT leaves out stays as it was."""
     example: ClassVar[Mapping[str, Any]]
     """A smallest valid request body; the suites that walk the registry start from it. `{name}` of other examples may be used
     in ids as `@Microsoft.Network/virtualNetworks`."""

@@ -253,6 +253,7 @@ def _apply(db: sqlite3.Connection, change: Change) -> None:
             raise Conflict("The resource changed while it was being removed.", target=key)
         _rewire(db, key, (), ())
         _log(db, "resource", key)
+    _check_unreferenced(db, change.unreferenced)
     for operation in change.operations:
         text, is_open = operation_text(operation), operation.ended is None
         db.execute("INSERT OR REPLACE INTO operations VALUES (?, ?, ?, ?)", (operation.id, operation.key, is_open, text))
@@ -277,7 +278,11 @@ def _check(db: sqlite3.Connection, change: Change) -> None:
     for pool, seen in change.settled.items():
         if dict(db.execute("SELECT value, owner FROM claims WHERE pool = ?", (pool,)).fetchall()) != seen:
             raise Conflict(f"The claims of '{pool}' changed meanwhile.")
-    for key in change.unreferenced:
+
+
+def _check_unreferenced(db: sqlite3.Connection, keys: Sequence[str]) -> None:
+    """Refuse when somebody that stays refers to one of `keys`; whoever goes in the same change is gone already."""
+    for key in keys:
         below = (key, key + "/", key + "0")
         sql = f"{_REFERRERS} AND blocking = 1 AND NOT (source = ? OR (source > ? AND source < ?)) LIMIT 1"
         row = db.execute(sql, (*below, *below)).fetchone()

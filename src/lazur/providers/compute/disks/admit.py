@@ -19,7 +19,9 @@ def admit(spec: DiskSpec, body: dict[str, Any], facts: Facts) -> Decision:
     asked = spec.disk_size_gb * _GIB if spec.disk_size_gb else 0
     if facts.old is not None:
         allocated = dict(facts.old.allocated)
-        allocated["sizeBytes"] = max(asked, allocated["sizeBytes"])
+        # What a GET shows is whole GiB: sent back it asks for nothing.
+        shown = -(-allocated["sizeBytes"] // _GIB) * _GIB
+        allocated["sizeBytes"] = asked if asked > shown else allocated["sizeBytes"]
         return Decision(allocated=allocated)
     try:
         source, least = _source(spec, facts)

@@ -39,12 +39,42 @@ def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decis
     for disk in profile["dataDisks"]:
         _keep_data_disk(disk, held.get(disk["lun"]))
         _data_disk(disk, facts, children)
-    if "osProfile" in whole["properties"]:
+    if facts.old is not None:
+        # Provisioning happened once: what a later request says or leaves out of it changes nothing.
+        whole["properties"].pop("osProfile", None)
+        if "osProfile" in facts.old.properties:
+            whole["properties"]["osProfile"] = facts.old.properties["osProfile"]
+        faults += _needs_deallocation(whole["properties"], facts.old)
+    elif "osProfile" in whole["properties"]:
         whole["properties"]["osProfile"].setdefault("computerName", facts.id.name)
-        if facts.old is not None:
-            whole["properties"]["osProfile"] = facts.old.properties.get("osProfile", {})
     intent = dict(facts.old.intent) if facts.old else dict(_INTENT)
     return Decision(faults, None, (), children, intent, whole)
+
+
+def _needs_deallocation(properties: Mapping[str, Any], old: Record) -> list[LazurError]:
+    """A running machine keeps its network cards, and its disks the places where the guest found them."""
+    if old.status.get("power") == "deallocated" and old.intent.get("power") == "deallocated":
+        return []
+    faults = []
+    cards, before = ([c["id"].lower() for c in p["networkProfile"]["networkInterfaces"]] for p in (properties, old.properties))
+    if cards != before:
+        message = f"Network interfaces of VM '{old.id.name}' can change only while it is deallocated."
+        path = "properties.networkProfile.networkInterfaces"
+        faults.append(LazurError("OperationNotAllowed", message, target=path, status=409))
+    luns, known = (
+        {_disk_id(d): d["lun"] for d in p["storageProfile"].get("dataDisks", [])} for p in (properties, old.properties)
+    )
+    moved = [i for i, lun in luns.items() if known.get(i, lun) != lun]
+    if moved:
+        message = (
+            f"The lun of an attached disk of VM '{old.id.name}' can change only while it is deallocated: {', '.join(moved)}."
+        )
+        faults.append(LazurError("OperationNotAllowed", message, target="properties.storageProfile.dataDisks", status=409))
+    return faults
+
+
+def _disk_id(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("managedDisk", {}).get("id", "")).lower()
 
 
 def _not_offered(body: Mapping[str, Any]) -> list[LazurError]:
@@ -159,10 +189,10 @@ def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools:
     hard = query.get("skipshutdown", "").lower() == "true"
     changes: dict[str, dict[str, Any]] = {
         # Counted, since a guest may have switched itself off: the wish is then the same, and has to be made anew.
-        "start": {"power": "running", "starts": intent["starts"] + 1},
+        "start": {"power": "running", "hardStop": False, "starts": intent["starts"] + 1},
         "powerOff": {"power": "stopped", "hardStop": hard},
         "deallocate": {"power": "deallocated", "hardStop": False},
-        "restart": {"restart": intent["restart"] + 1},
+        "restart": {"restart": intent["restart"] + 1, "hardStop": False},
     }
     if action == "restart" and intent["power"] != "running":
         message = f"Operation 'restart' is not allowed on VM '{record.id.name}' since the VM is not running; start it instead."

@@ -28,18 +28,23 @@ async def reconcile(context: Context, record: Record) -> Plan:
     stored = context.desires(record)
     if record.intent.get("power") == "deallocated":
         return _deallocated(record, stored)
-    waiting = _not_ready(context, record)
-    if waiting is not None:
-        return waiting
     allocated, guard = dict(record.allocated), None
-    size = sizes()[record.properties["hardwareProfile"]["vmSize"].lower()]
-    if allocated.get("host") is None or (allocated["cores"], allocated["memoryMiB"]) != (size.cores, size.memory_mib):
-        try:
-            allocated |= _place(context, record)
-        except LazurError as error:
-            return Plan(Failed(error), status={**record.status, "power": record.status.get("power", "stopped")})
-        guard = context.store.document(_GUARD)
-        guard = Document(_GUARD, guard.version, {"machine": record.key})
+    # A machine that has its place can always be stopped, whatever became of its disks or of the room for another size.
+    if record.intent.get("power") == "running" or allocated.get("host") is None:
+        waiting = _not_ready(context, record)
+        if waiting is not None:
+            return waiting
+        size = sizes()[record.properties["hardwareProfile"]["vmSize"].lower()]
+        if allocated.get("host") is None or (allocated["cores"], allocated["memoryMiB"]) != (size.cores, size.memory_mib):
+            try:
+                allocated |= _place(context, record)
+            except LazurError as error:
+                return Plan(Failed(error), status={**record.status, "power": record.status.get("power", "stopped")})
+            known = context.store.document(_GUARD)
+            guard = Document(_GUARD, known.version, {"machine": record.key})
+    if any(d.wanted.domain != f"host/{allocated['host']}" for d in stored):
+        # It moves: the place is given up, and nothing starts elsewhere, before the old host has let go of the disks.
+        return Plan(Waiting("stopping on its former host"), desires=(), status={**record.status, "power": "stopping"})
     domain = f"host/{allocated['host']}"
     payload, secrets = machine_payload(context, record.with_(allocated=allocated))
     wanted = [Wanted(domain, "vm", record.uid, payload, secrets)]
@@ -156,4 +161,4 @@ async def dismantle(context: Context, record: Record) -> Plan:
     for card in properties["networkProfile"]["networkInterfaces"]:
         if card.get("properties", {}).get("deleteOption") == "Delete":
             also.append(card["id"].lower())
-    return Plan(Gone(), desires=(), delete=also)
+    return Plan(Gone(), desires=(), delete=[k for k in also if not context.used_by_others(k, record.key)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
 from lazur.model.documents import Claim
 from lazur.model.resource import Decision, Facts
 from lazur.providers.network.common import check_static, free_address, pool_of, subnet_of, subnet_prefixes
@@ -26,6 +27,7 @@ def admit(spec: NetworkInterfaceSpec, body: dict[str, Any], facts: Facts) -> Dec
             addresses[configuration.name] = found
         else:
             faults += found
+    faults += _stays_in_its_network(spec, facts)
     held = facts.old.allocated.get("mac") if facts.old else None
     mac = held or _mac(facts)
     claims.append(Claim("mac", mac, facts.id.key))
@@ -58,6 +60,23 @@ def _address(configuration: IPConfiguration, facts: Facts, path: str, claims: li
             return [LazurError("SubnetIsFull", message, target=path, status=409)]
     claims.append(Claim(pool, wanted, facts.id.key))
     return wanted
+
+
+def _stays_in_its_network(spec: NetworkInterfaceSpec, facts: Facts) -> list[LazurError]:
+    """An interface whose machine has it may change subnets, not virtual networks."""
+    if facts.old is None or not facts.old.status.get("machine"):
+        return []
+    before = {_network(c["properties"]["subnet"]["id"]) for c in facts.old.properties["ipConfigurations"]}
+    now = {_network(c.properties.subnet.id) for c in spec.ip_configurations if c.properties.subnet}
+    if now <= before:
+        return []
+    machine = facts.old.status["machine"]
+    message = f"Network interface '{facts.id.name}' is attached to '{machine}' and cannot change its virtual network."
+    return [LazurError("VnetCannotBeChangedForNic", message, target="properties.ipConfigurations")]
+
+
+def _network(subnet: str) -> str:
+    return ArmId.parse(subnet).parent.key
 
 
 def _mac(facts: Facts) -> str:

@@ -76,6 +76,10 @@ def subnets_fit(spec: VirtualNetworkSpec) -> Iterator[LazurError]:
             if one.version == other.version and one.overlaps(other):
                 path = f"properties.addressSpace.addressPrefixes[{i}]"
                 yield LazurError("NetcfgAddressSpaceOverlap", f"Prefix {one} overlaps {other}.", target=path)
+    for index, network in enumerate(space):
+        if network.version != 4:
+            path = f"properties.addressSpace.addressPrefixes[{index}]"
+            yield LazurError("IPv6NotOffered", f"{network}: virtual networks are IPv4 only for now.", target=path)
     seen: list[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
     for index, subnet in enumerate(spec.subnets):
         yield from _one_subnet(subnet, index, space, seen)
@@ -114,6 +118,7 @@ class VirtualNetwork(Resource[VirtualNetworkSpec]):
     api_versions = API_VERSIONS
     rules = (subnets_fit,)
     embedded = (Embedded("subnets", "subnets", SubnetSpec, {"addressPrefix": "10.0.1.0/24"}),)
+    chooses = True
     example: ClassVar = {
         "location": "local",
         "properties": {

@@ -77,6 +77,7 @@ class Deployment(Resource[DeploymentSpec]):
         Action("exportTemplate", "The template of the deployment.", reads=True),
     )
     views = (View("operations", "What became of each resource of the template.", operations),)
+    keeps_secrets = False
     example: ClassVar = {
         "properties": {
             "mode": "Incremental",
