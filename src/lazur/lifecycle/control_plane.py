@@ -41,12 +41,15 @@ from lazur.identity.tokens import Verifier, bearer, challenge
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.ids import Ids
+from lazur.kernel.log import logger
 from lazur.model.armid import ArmId
 from lazur.model.documents import Change, Document
 from lazur.model.registry import Registry
 from lazur.model.rights import BUILT_IN, OWNER, Assignment, Caller
 from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
+
+log = logger("control_plane")
 
 _ARTIFACTS = "/artifacts/"
 _LINK_LIFE = timedelta(hours=2)
@@ -238,18 +241,26 @@ class ControlPlane:
     # -- what a new stamp needs -----------------------------------------------------------------------------------------
 
     async def _add_machines(self, accounts: Accounts, machines: Sequence[Machine]) -> None:
+        """Hosts of the site file that are new or say something new since it was last read; what an operator changed or
+        took away since then stands. A host that cannot be added is told and does not keep the cloud from starting."""
         group = ArmId(accounts.operator_subscription, f"{SYSTEM_GROUP}.{self.stamp.region}")
-        version = "2026-11-01"
-        if machines:
-            await self.pipeline.put(_SYSTEM, group, {"location": self.stamp.region}, version)
+        version, applied = "2026-11-01", self.store.document("site-hosts")
+        known: dict[str, Any] = dict(applied.content or {})
         for machine in machines:
+            body = machine.body(self.stamp.region)
+            if known.get(machine.name) == body:
+                continue
             id = group.resource("Microsoft.Fabric.Admin/hosts", machine.name)
-            body, known = machine.body(self.stamp.region), self.store.get(id.key)
-            if known is not None:
-                # What an operator decided since (draining) stands; the site file only says what the host has.
-                body["properties"] = {**known.properties, **body["properties"]}
-            if known is None or not known.deleting:
-                await self.pipeline.put(_SYSTEM, id, body, version)
+            record = self.store.get(id.key)
+            properties = {**(record.properties if record else {}), **body["properties"]}
+            try:
+                await self.pipeline.put(_SYSTEM, group, {"location": self.stamp.region}, version)
+                await self.pipeline.put(_SYSTEM, id, {**body, "properties": properties}, version)
+                known[machine.name] = body
+            except LazurError as error:
+                log.error("host of the site not added", host=machine.name, code=error.code, reason=error.message)
+        if known != (applied.content or {}):
+            await self.store.commit(Change(documents=[Document("site-hosts", applied.version + 1, known)]))
 
 
 class Front:
