@@ -49,8 +49,14 @@ class Model(BaseModel):
 
 
 @cache
+def _wire_names(cls: type[Model]) -> Mapping[str, str]:
+    # `model_fields` of pydantic is looked up through a descriptor that costs more than all the rest of a walk.
+    return {name: info.alias or name for name, info in cls.model_fields.items()}
+
+
+@cache
 def _spelling(cls: type[Model]) -> tuple[dict[str, str], frozenset[str]]:
-    aliases = [f.alias or n for n, f in cls.model_fields.items()]
+    aliases = _wire_names(cls).values()
     return {a.lower(): a for a in aliases}, frozenset(n.lower() for n in cls.read_only)
 
 
@@ -140,8 +146,7 @@ def marked(cls: type[Model], kind: type) -> Mapping[str, Any]:
 def walk(model: Model, path: str = "", named: str = "") -> Iterator[tuple[str, str, Model]]:
     """Every object of a document with its wire path and the same path with names for indexes, outermost first."""
     yield path, named, model
-    for name, info in type(model).model_fields.items():
-        alias = info.alias or name
+    for name, alias in _wire_names(type(model)).items():
         here, known = (f"{p}.{alias}" if p else alias for p in (path, named))
         value = getattr(model, name)
         if isinstance(value, Model):
@@ -157,7 +162,7 @@ def pointers(model: Model, root: str = "properties") -> Iterator[Pointer]:
     """All references of a document, nested ones included."""
     for path, named, item in walk(model, root, root):
         for name, ref in marked(type(item), Ref).items():
-            alias = type(item).model_fields[name].alias or name
+            alias = _wire_names(type(item))[name]
             value = getattr(item, name)
             listed = isinstance(value, (list, tuple))
             for index, one in enumerate(value if listed else [value]):
@@ -197,7 +202,7 @@ def frozen_fields(new: Model, old: Model, root: str = "properties") -> Iterator[
             continue
         for name, rule in marked(type(item), Mut).items():
             was, now = getattr(earlier, name), getattr(item, name)
-            spot = f"{path}.{type(item).model_fields[name].alias or name}"
+            spot = f"{path}.{_wire_names(type(item))[name]}"
             appeared = was is None and isinstance(now, SubResource)
             if (
                 rule is Mut.CREATE_ONLY
@@ -222,7 +227,7 @@ def split_secrets(model: Model, document: dict[str, Any]) -> dict[str, Any]:
     secrets: dict[str, Any] = {}
     for path, _, item in walk(model):
         for name in marked(type(item), WriteOnly):
-            alias = type(item).model_fields[name].alias or name
+            alias = _wire_names(type(item))[name]
             holder: Any = document
             for step in _STEP.findall(path):
                 holder = holder[int(step[1:-1])] if step[0] == "[" else holder.get(step, {})
