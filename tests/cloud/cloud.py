@@ -98,6 +98,28 @@ class Trouble:
     async def taken(self, domain: str) -> None:
         """After reports were taken; raise `Unavailable` to lose the answer."""
 
+    async def disk(self) -> None:
+        """Before the store writes: what takes time here lets others go between a decision and its commit."""
+
+
+class _SlowStore:
+    """A store whose disk takes its time, as real ones do."""
+
+    def __init__(self, store: Any, trouble: Trouble) -> None:
+        self._store = store
+        self._trouble = trouble
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, change: Any) -> None:
+        await self._trouble.disk()
+        await self._store.commit(change)
+
+    async def report(self, domain: str, reports: Sequence[Report]) -> None:
+        await self._trouble.disk()
+        await self._store.report(domain, reports)
+
 
 class Wire:
     """An executor's way to whichever control plane lives."""
@@ -197,7 +219,7 @@ class Cloud:
         )  # fmt: skip
         key = StampKey(bytes(32), ids)
         endpoints = Endpoints.for_region("local", "lazur.internal")
-        store = self._fused(self.world.store, "commit", "report")
+        store: Any = _SlowStore(self._fused(self.world.store, "commit", "report"), self.trouble)
         self.plane = await ControlPlane.open(store, stamp, endpoints, key, self.clock, ids, machines=self.machines)
         self.subscription = ArmId(self.plane.stamp.subscription)
         secrets = self.plane.secrets
@@ -340,7 +362,21 @@ class Cloud:
         hosts = self.world.hosts.items()
         faults += _differences("machines", machines, {(n, uid) for n, h in hosts for uid in h.room.machines})
         faults += _differences("ports", taps, {(n, port) for n, h in hosts for port in h.board.taps.values()})
+        faults += [f"{r} leads nowhere" for r in self._dangling()]
         return faults + _differences("disks", disks, set(self.world.storage.shelf.disks))
+
+    def _dangling(self) -> list[str]:
+        """Blocking references to what is not there."""
+        registry, found = self.plane.registry, []
+        for source, path, target in self.world.store._writer.execute(
+            "SELECT source, path, target FROM refs WHERE blocking = 1 ORDER BY 1, 2"
+        ).fetchall():
+            id = registry.canonical(ArmId.parse(target))
+            record, embedded = self.world.store.get(registry.document_of(id).key), registry.embedded(id)
+            children = {c["name"].lower() for c in record.properties.get(embedded[1].list, ())} if record and embedded else set()
+            if record is None or (embedded is not None and id.name.lower() not in children):
+                found.append(f"{path} of {source}")
+        return found
 
     def digest(self) -> str:
         """A hash of the whole durable state, to the last version number; but for the keys, which no seed may choose."""

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lazur.executor.ledger import MemoryLedger
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError, Unavailable
 from lazur.kernel.simulation import run_virtual
 from lazur.model.armid import ArmId
 from lazur.model.documents import Operation
-from tests.cloud.cloud import CONTROL, VERSION, Cloud, Trouble, new_world
+from tests.cloud.cloud import CONTROL, NETWORK, STORAGE, VERSION, Cloud, Trouble, new_world
 
 TEMPLATE = json.loads((Path(__file__).parents[2] / "examples" / "load-balanced-web" / "azuredeploy.json").read_text())
 WORDS = "qemu-system-x86_64: simulated refusal"
@@ -45,6 +46,10 @@ class Storm(Trouble):
 
     async def taken(self, domain: str) -> None:
         await self._happen()
+
+    async def disk(self) -> None:
+        if self._draw.random() < 0.3:
+            await self._clock.sleep(self._draw.choice([0.0, 0.001, 0.02, 0.3]))
 
     async def _happen(self) -> None:
         found = self._draw.random()
@@ -172,6 +177,7 @@ class Simulation:
             self._reaper(),
             self._meddler(group),
             self._rival(group),
+            self._racer(group),
         ]
 
     async def _killer(self, span: float, times: int) -> None:
@@ -181,8 +187,20 @@ class Simulation:
             name = self.draw.choice(self.cloud.processes)
             self.events.append(f"{self.clock.monotonic():.2f} kill {name}")
             await self.cloud.kill(name)
+            if self.draw.random() < 0.1:
+                self._lose_ledger(name)
             await self.clock.sleep(self.draw.choice([0.0, 0.5, 5.0]))
             await self.cloud.revive(name)
+
+    def _lose_ledger(self, name: str) -> None:
+        """A new system disk in a host: what runs there still runs, and nobody there knows why."""
+        self.events.append(f"{self.clock.monotonic():.2f} ledger lost {name}")
+        if name == STORAGE:
+            self.world.storage.ledger = MemoryLedger()
+        elif name == NETWORK:
+            self.world.network_ledger = MemoryLedger()
+        elif name != CONTROL:
+            self.world.hosts[name.partition("/")[2]].ledger = MemoryLedger()
 
     async def _blackout(self) -> None:
         """A host's agent is down for a while."""
@@ -238,6 +256,23 @@ class Simulation:
             await self.clock.sleep(self.draw.uniform(0.0, 10.0))
             await self._deploy(group.resource("Microsoft.Resources/deployments", "rival"))
 
+    async def _racer(self, group: ArmId) -> None:
+        """Something is deleted at the very moment at which something else begins to refer to it."""
+        for round in range(self.draw.randrange(4)):
+            await self.clock.sleep(self.draw.uniform(0.1, 10.0))
+            guard = group.resource("Microsoft.Network/networkSecurityGroups", f"race{round}")
+            network = group.resource("Microsoft.Network/virtualNetworks", f"race{round}")
+            subnet = {"name": "a", "properties": {"addressPrefix": "10.9.0.0/24", "networkSecurityGroup": {"id": str(guard)}}}
+            body = {"location": "local", "properties": {"addressSpace": {"addressPrefixes": ["10.9.0.0/16"]}, "subnets": [subnet]}}
+            plain = {"location": "local", "properties": {}}
+            await self._refused(lambda c, g=guard, b=plain: c.plane.pipeline.put(c.owner, g, b, VERSION))
+            await self.clock.sleep(self.draw.uniform(0.0, 2.0))
+            await asyncio.gather(
+                self._refused(lambda c, n=network, b=body: c.plane.pipeline.put(c.owner, n, b, VERSION)),
+                self._refused(lambda c, g=guard: c.plane.pipeline.delete(c.owner, g, VERSION)),
+                self._refused(lambda c, n=network, b=body: c.plane.pipeline.put(c.owner, n, b, VERSION)),
+            )
+
     def _in_use(self, id: ArmId) -> bool:
         return any(r.blocking and r.source != id.key for r in self.world.store.referrers(id.key))
 
@@ -285,6 +320,3 @@ def simulate(seed: int) -> Outcome:
     """Play one seed to its end."""
     clock = new_world().clock()
     return run_virtual(lambda c: Simulation(c, seed).play(), clock)
-
-
-__all__ = ["CONTROL", "Outcome", "simulate"]
