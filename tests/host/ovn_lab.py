@@ -336,7 +336,7 @@ class Lab:
 
         threading.Thread(target=stream if kind == socket.SOCK_STREAM else datagram, daemon=True).start()
 
-    def ask(self, node: str, address: str, port: int, seconds: float = 1.0) -> str | None:
+    def ask(self, node: str, address: str, port: int, seconds: float = 4.0) -> str | None:
         """The answer a server gives `node` over TCP: "" when refused, None when there is none in time."""
 
         def connect() -> str | None:
