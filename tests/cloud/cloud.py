@@ -373,7 +373,8 @@ class Cloud:
         ).fetchall():
             id = registry.canonical(ArmId.parse(target))
             record, embedded = self.world.store.get(registry.document_of(id).key), registry.embedded(id)
-            children = {c["name"].lower() for c in record.properties.get(embedded[1].list, ())} if record and embedded else set()
+            items = record.properties.get(embedded[1].list, ()) if record and embedded else ()
+            children = {c["name"].lower() for c in items}
             if record is None or (embedded is not None and id.name.lower() not in children):
                 found.append(f"{path} of {source}")
         return found

@@ -263,7 +263,8 @@ class Simulation:
             guard = group.resource("Microsoft.Network/networkSecurityGroups", f"race{round}")
             network = group.resource("Microsoft.Network/virtualNetworks", f"race{round}")
             subnet = {"name": "a", "properties": {"addressPrefix": "10.9.0.0/24", "networkSecurityGroup": {"id": str(guard)}}}
-            body = {"location": "local", "properties": {"addressSpace": {"addressPrefixes": ["10.9.0.0/16"]}, "subnets": [subnet]}}
+            space = {"addressPrefixes": ["10.9.0.0/16"]}
+            body = {"location": "local", "properties": {"addressSpace": space, "subnets": [subnet]}}
             plain = {"location": "local", "properties": {}}
             await self._refused(lambda c, g=guard, b=plain: c.plane.pipeline.put(c.owner, g, b, VERSION))
             await self.clock.sleep(self.draw.uniform(0.0, 2.0))
