@@ -5,6 +5,7 @@ The daemons come from the host image and run in private mount namespaces; everyt
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -98,6 +99,7 @@ class Lab:
         self._namespaces: list[str] = []
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._listeners: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         try:
             self._central()
             if hosts:
@@ -110,6 +112,12 @@ class Lab:
 
     def close(self) -> None:
         """Leave nothing behind."""
+        for listener in self._listeners:
+            # Closing alone leaves its thread waiting on a descriptor that the next lab's server may get.
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(timeout=5)
         for listener in self._listeners:
             listener.close()
         for process in self._processes.values():
@@ -332,9 +340,13 @@ class Lab:
                     _, peer = listener.recvfrom(2048)
                 except OSError:
                     return
+                if peer is None:
+                    return
                 listener.sendto(f"{node} {peer[0]}".encode(), peer)
 
-        threading.Thread(target=stream if kind == socket.SOCK_STREAM else datagram, daemon=True).start()
+        thread = threading.Thread(target=stream if kind == socket.SOCK_STREAM else datagram, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def ask(self, node: str, address: str, port: int, seconds: float = 4.0) -> str | None:
         """The answer a server gives `node` over TCP: "" when refused, None when there is none in time."""
