@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
@@ -30,10 +31,10 @@ class Caller:
         return {**vars(self), "groups": list(self.groups)}
 
     @classmethod
-    def from_document(cls, found: Mapping[str, object]) -> Caller:
+    def from_document(cls, found: Mapping[str, Any]) -> Caller:
         """The caller recorded by `document`."""
-        fields = {**found, "groups": tuple(found.get("groups", ()))}  # type: ignore[arg-type]
-        return cls(**fields)  # type: ignore[arg-type]
+        fields = {**found, "groups": tuple(found.get("groups", ()))}
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
