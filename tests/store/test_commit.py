@@ -38,7 +38,7 @@ def test_a_change_is_written_as_a_whole(make: Make) -> None:
         assert store.claims("pool") == {"a": key("a")}
         assert [d.wanted for d in store.desires(key("a"))] == [wanted("a")]
         assert store.document("doc-a") == Document("doc-a", 1, {"n": 1})
-        assert {e.what for e in store.feed(0)} == {"resource", "operation", "reference", "desire"}
+        assert {e.what for e in store.feed(0)} == {"resource", "operation", "reference", "desire", "document"}
 
     on(make, work)
 

@@ -82,9 +82,9 @@ def test_trimming_keeps_the_newest(make: Make) -> None:
     async def work(store: SqliteStore) -> None:
         for number in range(10):
             await store.commit(Change(records=[record(f"r{number}")]))
-        await store.trim(3, MOMENT)
+        await store.trim(3, MOMENT, MOMENT)
         assert [e.sequence for e in store.feed(0)] == [8, 9, 10]
-        await store.trim(0, MOMENT)
+        await store.trim(0, MOMENT, MOMENT)
         assert [e.sequence for e in store.feed(0)] == [10] and store.position() == 10
         await store.commit(Change(records=[record("later")]))
         assert [e.sequence for e in store.feed(10)] == [11]
@@ -98,7 +98,7 @@ def test_trimming_forgets_old_operations_that_ended(make: Make) -> None:
         old, new = MOMENT, MOMENT + timedelta(days=8)
         operations = [operation("old", ended=old, status="Succeeded"), operation("new", ended=new), operation("open")]
         await store.commit(Change(operations=operations))
-        await store.trim(100, MOMENT + timedelta(days=1))
+        await store.trim(100, MOMENT + timedelta(days=1), MOMENT)
         assert [store.operation(o.id) for o in operations] == [None, operations[1], operations[2]]
         assert store.open_operations(key("a")) == [operations[2]]
 

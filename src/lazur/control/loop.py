@@ -30,6 +30,8 @@ _PATIENCE = 4
 _SWEEP = 30.0
 _FEED_KEPT = 10_000
 _OPERATIONS_KEPT = timedelta(days=7)
+# As long as Azure keeps its activity log.
+_EVENTS_KEPT = timedelta(days=90)
 
 
 class Loop:
@@ -114,7 +116,8 @@ class Loop:
             for record in self.context.store.list():
                 if record.deleting or record.observed < record.generation:
                     self.wake(record.key)
-            await self.context.store.trim(_FEED_KEPT, self.context.clock.now() - _OPERATIONS_KEPT)
+            now = self.context.clock.now()
+            await self.context.store.trim(_FEED_KEPT, now - _OPERATIONS_KEPT, now - _EVENTS_KEPT)
 
     def _later(self, key: str, seconds: float) -> None:
         due = self.context.clock.monotonic() + seconds

@@ -146,8 +146,42 @@ class DesireRecord:
 
 
 @dataclass(frozen=True)
+class Event:
+    """One line of the activity log: who asked for what, and what came of it. Never changed once written."""
+
+    id: str
+    time: datetime
+    correlation: str
+    """Joins everything one request led to."""
+    subscription: str
+    """Lower case; empty above subscriptions."""
+    group: str
+    """The resource group's name; empty outside groups."""
+    key: str
+    """Key of the resource."""
+    type: str
+    """The resource's type as Azure spells it."""
+    action: str
+    """The right it took: `Microsoft.Compute/virtualMachines/write`."""
+    caller: str
+    """The name people know the caller by."""
+    object_id: str
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """What of the token is shown."""
+    status: str = SUCCEEDED
+    """`Accepted`, `Started`, `Succeeded` or `Failed`."""
+    sub_status: str = ""
+    """The HTTP status in words: `Created`."""
+    level: str = "Informational"
+    method: str = ""
+    path: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One line of the change feed. `what` is `resource`, `desire` or `operation`; `key` the resource concerned."""
+    """One line of the change feed. `what` is `resource`, `reference`, `desire`, `report`, `operation` or `document`; `key`
+    is the resource concerned, or the platform document's name."""
 
     sequence: int
     what: str
@@ -183,6 +217,7 @@ class Change:
     desires_of: str | None = None
     desires: Sequence[Wanted] = ()
     documents: Sequence[Document] = ()
+    events: Sequence[Event] = ()
     unchanged: Sequence[tuple[str, int]] = ()
     requires: Sequence[str] = ()
     unreferenced: Sequence[str] = ()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from lazur.model.armid import ArmId
-from lazur.model.documents import Operation, Record
+from lazur.model.documents import Event, Operation, Record
 
 # Longer documents (deployments) are read seldom and would fill the memory of the rest.
 _LONGEST = 16 * 1024
@@ -60,3 +60,20 @@ def operation_from(text: str) -> Operation:
     fields["started"] = datetime.fromisoformat(fields["started"])
     fields["ended"] = datetime.fromisoformat(fields["ended"]) if fields["ended"] else None
     return Operation(**fields)
+
+
+def event_text(event: Event) -> str:
+    """The stored form of an event."""
+    return dumps({**vars(event), "time": moment_text(event.time)})
+
+
+def event_from(text: str) -> Event:
+    """The event of a stored form."""
+    fields = json.loads(text)
+    fields["time"] = datetime.fromisoformat(fields["time"])
+    return Event(**fields)
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment as text that sorts as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lazur.model.desire import Report
-from lazur.model.documents import Change, DesireRecord, Document, Entry, Operation, Record, Reference
+from lazur.model.documents import Change, DesireRecord, Document, Entry, Event, Operation, Record, Reference
 
 
 class Store(Protocol):
@@ -25,8 +25,8 @@ class Store(Protocol):
         """Attach executors' answers to the desires of `domain`; older generations are ignored, `Gone` removes."""
         ...
 
-    async def trim(self, entries: int, before: datetime) -> None:
-        """Forget feed entries beyond the newest `entries`, and operations that ended before `before`."""
+    async def trim(self, entries: int, operations: datetime, events: datetime) -> None:
+        """Forget feed entries beyond the newest `entries`, operations that ended before `operations`, older events."""
         ...
 
     def get(self, key: str) -> Record | None:
@@ -63,6 +63,18 @@ class Store(Protocol):
 
     def open_operations(self, key: str) -> Sequence[Operation]:
         """Operations on that resource which have not ended."""
+        ...
+
+    def events(
+        self, subscription: str, since: datetime, until: datetime, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Event]:
+        """The activity log of `subscription` from `since` to `until`, both included, newest first; `after` is time and id of
+        the last one already seen."""
+        ...
+
+    def edition(self, name: str) -> int:
+        """A number that another one follows whenever a commit touches a resource of the lower-case type `name`, or the
+        platform document of that name. Costs nothing. Ask for it before reading what is kept under it."""
         ...
 
     def document(self, name: str) -> Document:

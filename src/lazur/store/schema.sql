@@ -1,4 +1,4 @@
--- Eight tables for every resource type there is or will be. Documents are JSON; what is searched by is a column.
+-- A few tables for every resource type there is or will be. Documents are JSON; what is searched by is a column.
 CREATE TABLE IF NOT EXISTS resources (
   key TEXT PRIMARY KEY, type TEXT NOT NULL, version INTEGER NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS resources_type ON resources (type, key);
@@ -26,3 +26,7 @@ CREATE TABLE IF NOT EXISTS documents (
 CREATE TABLE IF NOT EXISTS generations (
   domain TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, last INTEGER NOT NULL,
   PRIMARY KEY (domain, kind, key)) WITHOUT ROWID;
+-- The activity log, in the order it is read in. `doc` holds the whole event; nothing but trimming ever changes a row.
+CREATE TABLE IF NOT EXISTS events (
+  subscription TEXT NOT NULL, time TEXT NOT NULL, id TEXT NOT NULL, doc TEXT NOT NULL,
+  PRIMARY KEY (subscription, time, id)) WITHOUT ROWID;

@@ -12,20 +12,30 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
 
 from lazur.kernel.errors import Conflict
 from lazur.model.desire import Report, State
-from lazur.model.documents import Change, Claim, DesireRecord, Document, Entry, Operation, Record, Reference, Wanted
-from lazur.store.codec import dumps, operation_from, operation_text, record_from, record_text
+from lazur.model.documents import Change, Claim, DesireRecord, Document, Entry, Event, Operation, Record, Reference, Wanted
+from lazur.store.codec import (
+    dumps,
+    event_from,
+    event_text,
+    moment_text,
+    operation_from,
+    operation_text,
+    record_from,
+    record_text,
+)
 
 _SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 _BATCH = 200
 
-Write = Callable[[sqlite3.Connection], None]
+Write = Callable[[sqlite3.Connection], Collection[str]]
+"""Writes, and says which types and platform documents it touched."""
 _Job = tuple[Write, "asyncio.Future[None]", asyncio.AbstractEventLoop]
 
 
@@ -44,6 +54,9 @@ class SqliteStore:
             self._reader.execute("PRAGMA query_only=ON")
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        # What was touched last at which feed position. Everything counts as touched when the store is opened.
+        self._opened = self.position()
+        self._editions: dict[str, int] = {}
         # In order of arrival, so that a simulation wakes them the same way every time.
         self._waiters: dict[asyncio.Future[None], None] = {}
 
@@ -65,8 +78,8 @@ class SqliteStore:
     async def report(self, domain: str, reports: Sequence[Report]) -> None:
         await self._write(lambda db: _report(db, domain, reports))
 
-    async def trim(self, entries: int, before: datetime) -> None:
-        await self._write(lambda db: _trim(db, entries, before.isoformat()))
+    async def trim(self, entries: int, operations: datetime, events: datetime) -> None:
+        await self._write(lambda db: _trim(db, entries, operations.isoformat(), moment_text(events)))
 
     async def _write(self, write: Write) -> None:
         loop = asyncio.get_running_loop()
@@ -114,20 +127,24 @@ class SqliteStore:
     def _run(self, batch: Sequence[_Job], raise_here: bool = False) -> None:
         """One transaction, one sync, for all of `batch`; a job that fails undoes only itself."""
         done: list[tuple[_Job, Exception | None]] = []
+        touched: set[str] = set()
         db = self._writer
         try:
             db.execute("BEGIN IMMEDIATE")
             for job in batch:
                 db.execute("SAVEPOINT job")
                 try:
-                    job[0](db)
+                    touched.update(job[0](db))
                     done.append((job, None))
                 except Exception as error:
                     # Whatever is wrong with one job (text that SQLite cannot hold) must not stop the writer.
                     db.execute("ROLLBACK TO job")
                     done.append((job, error))
                 db.execute("RELEASE job")
+            position = _position(db)
             db.execute("COMMIT")
+            # Only now: whoever reads under a new edition must find what it stands for.
+            self._editions.update(dict.fromkeys(touched, position))
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -185,6 +202,18 @@ class SqliteStore:
         rows = self._reader.execute("SELECT doc FROM operations WHERE key = ? AND open = 1 ORDER BY id", (key,))
         return [operation_from(r[0]) for r in rows]
 
+    def events(
+        self, subscription: str, since: datetime, until: datetime, limit: int, after: tuple[datetime, str] | None = None
+    ) -> Sequence[Event]:
+        # The greatest character stands for any id of the last moment.
+        before = (moment_text(after[0]), after[1]) if after else (moment_text(until), "\U0010ffff")
+        sql = "SELECT doc FROM events WHERE subscription = ? AND time >= ? AND time <= ? AND (time, id) < (?, ?)"
+        values = (subscription.lower(), moment_text(since), moment_text(until), *before, limit)
+        return [event_from(r[0]) for r in self._reader.execute(f"{sql} ORDER BY time DESC, id DESC LIMIT ?", values)]
+
+    def edition(self, name: str) -> int:
+        return self._editions.get(name, self._opened)
+
     def document(self, name: str) -> Document:
         row = self._reader.execute("SELECT version, content FROM documents WHERE name = ?", (name,)).fetchone()
         return Document(name, row[0], json.loads(row[1])) if row else Document(name, 0, None)
@@ -194,8 +223,7 @@ class SqliteStore:
         return [Entry(*r) for r in self._reader.execute(sql, (since, limit))]
 
     def position(self) -> int:
-        row = self._reader.execute("SELECT MAX(sequence) FROM feed").fetchone()
-        return int(row[0] or 0)
+        return _position(self._reader)
 
     async def changed(self, since: int) -> None:
         if self.position() > since:
@@ -210,6 +238,10 @@ class SqliteStore:
 
 _REFERRERS = "SELECT source, path, target, blocking FROM refs WHERE (target = ? OR (target > ? AND target < ?))"
 _DESIRES = "SELECT domain, kind, key, payload, secrets, owner, generation, removed, reported, state, answer FROM desires"
+# One step through the index per subscription, where DISTINCT would read every event.
+_SUBSCRIPTIONS = """WITH RECURSIVE known (name) AS (
+    SELECT MIN(subscription) FROM events UNION ALL
+    SELECT (SELECT MIN(subscription) FROM events WHERE subscription > name) FROM known WHERE name IS NOT NULL)"""
 
 
 def snapshot(path: Path) -> tuple[Sequence[Record], Sequence[DesireRecord], Sequence[tuple[str, str]]]:
@@ -238,19 +270,28 @@ def _desire(row: Sequence[object]) -> DesireRecord:
     )  # fmt: skip
 
 
+def _position(db: sqlite3.Connection) -> int:
+    (newest,) = db.execute("SELECT MAX(sequence) FROM feed").fetchone()
+    return newest or 0
+
+
 def _log(db: sqlite3.Connection, what: str, key: str, domain: str = "") -> int:
     cursor = db.execute("INSERT INTO feed (what, key, domain) VALUES (?, ?, ?)", (what, key, domain))
     return int(cursor.lastrowid or 0)
 
 
-def _apply(db: sqlite3.Connection, change: Change) -> None:
+def _apply(db: sqlite3.Connection, change: Change) -> Collection[str]:
+    """Write `change`; says which types and platform documents it touched."""
     _check(db, change)
+    touched = {r.type for r in change.records} | {d.name for d in change.documents}
     for record in change.records:
         _put(db, record)
     for key, version in change.removed:
-        found = db.execute("DELETE FROM resources WHERE key = ? AND version = ?", (key, version)).rowcount
+        sql = "DELETE FROM resources WHERE key = ? AND version = ? RETURNING type"
+        found = db.execute(sql, (key, version)).fetchall()
         if not found:
             raise Conflict("The resource changed while it was being removed.", target=key)
+        touched.add(found[0][0])
         _rewire(db, key, (), ())
         _log(db, "resource", key)
     _check_unreferenced(db, change.unreferenced)
@@ -264,6 +305,10 @@ def _apply(db: sqlite3.Connection, change: Change) -> None:
         _want(db, change.desires_of, change.desires)
     for document in change.documents:
         _document(db, document)
+    for event in change.events:
+        row = (event.subscription, moment_text(event.time), event.id, event_text(event))
+        db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", row)
+    return touched
 
 
 def _check(db: sqlite3.Connection, change: Change) -> None:
@@ -357,7 +402,7 @@ def _write_desire(
     )
 
 
-def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> None:
+def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> Collection[str]:
     for report in reports:
         name = (domain, report.kind, report.key)
         where = "WHERE domain = ? AND kind = ? AND key = ?"
@@ -372,12 +417,15 @@ def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> N
             values = (report.generation, str(report.state), answer, *name)
             db.execute(f"UPDATE desires SET reported = ?, state = ?, answer = ? {where}", values)
         _log(db, "report", row[2], domain)
+    return ()
 
 
-def _trim(db: sqlite3.Connection, entries: int, before: str) -> None:
+def _trim(db: sqlite3.Connection, entries: int, operations: str, events: str) -> Collection[str]:
     # The sequence itself never goes back: it is AUTOINCREMENT, and the newest entry always stays.
     db.execute("DELETE FROM feed WHERE sequence <= (SELECT MAX(sequence) FROM feed) - ?", (max(entries, 1),))
-    db.execute("DELETE FROM operations WHERE open = 0 AND doc ->> '$.ended' < ?", (before,))
+    db.execute("DELETE FROM operations WHERE open = 0 AND doc ->> '$.ended' < ?", (operations,))
+    db.execute(f"{_SUBSCRIPTIONS} DELETE FROM events WHERE subscription IN (SELECT name FROM known) AND time < ?", (events,))
+    return ()
 
 
 def _document(db: sqlite3.Connection, document: Document) -> None:
@@ -386,3 +434,4 @@ def _document(db: sqlite3.Connection, document: Document) -> None:
         raise Conflict(f"The platform document '{document.name}' was changed by another request.")
     values = (document.name, document.version, dumps(document.content))
     db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", values)
+    _log(db, "document", document.name)
