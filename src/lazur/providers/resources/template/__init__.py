@@ -50,6 +50,7 @@ from lazur.providers.resources.template.scope import (
     Question,
     Scope,
 )
+from lazur.providers.resources.template.target import Target, check_location, target
 
 __all__ = [
     "Context",
@@ -64,8 +65,10 @@ __all__ = [
     "Node",
     "Question",
     "Scope",
+    "Target",
     "Template",
     "bind",
+    "check_location",
     "evaluate",
     "evaluate_body",
     "expand",
@@ -74,4 +77,5 @@ __all__ = [
     "parameters_echo",
     "parse_template",
     "read_body",
+    "target",
 ]

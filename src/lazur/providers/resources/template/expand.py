@@ -20,7 +20,8 @@ from lazur.providers.resources.template.names import absolute, resource_id
 from lazur.providers.resources.template.nodes import DEPLOYMENTS, Copy, Index, Node
 from lazur.providers.resources.template.parameters import bind
 from lazur.providers.resources.template.schema import Declared, Template
-from lazur.providers.resources.template.scope import RESOURCE_GROUP, Context, Scope
+from lazur.providers.resources.template.scope import Context, Scope
+from lazur.providers.resources.template.target import check_location, check_nesting, target
 from lazur.providers.resources.template.values import find, get, is_int
 
 _USAGE = "Please see https://aka.ms/arm-syntax-resources for usage details."
@@ -51,6 +52,7 @@ class Expansion:
 
 def expand(template: Template, parameters: Mapping[str, Any], context: Context) -> Expansion:
     """Every resource of the template for these parameters; all faults at once as `InvalidTemplate`."""
+    check_nesting(template.raw, context.nesting)
     scope = bind(template, parameters, context)
     maker = _Maker(template, scope)
     nodes, skipped, index = maker.run()
@@ -192,6 +194,8 @@ class _Maker:
         scope_id = self.scope_id(item.declared, kind, frame)
         id = resource_id(scope_id, kind, name.split("/"))
         kind, name, scope_id = _extension(scope_id, kind, name)
+        if kind.lower() == DEPLOYMENTS and get(item.declared.body, "existing") is not True:
+            self.check_deployment(item.declared, name, scope_id, frame)
         symbol = item.declared.symbol
         return Node(
             symbol=f"{symbol}[{copy.index}]" if symbol and copy else symbol,
@@ -208,6 +212,18 @@ class _Maker:
             loops=frame.loops,
             loop=frame.loop,
         )
+
+    def check_deployment(self, declared: Declared, name: str, scope_id: str, frame: Frame) -> None:
+        """The rules of the scope that a nested deployment goes to."""
+        goal = target(scope_id)
+        if goal is None:
+            raise ExpressionFault(f"Deployments can't be deployed to '{scope_id}'", path=f"{declared.path}.scope")
+        path = f"{declared.path}.location"
+        location = evaluate_value(get(declared.body, "location"), frame, path)
+        try:
+            check_location(name, goal.kind, location)
+        except LazurError as e:
+            self.faults.append(LazurError(e.code, e.message, target=path))
 
     def depends_on(self, declared: Declared, frame: Frame) -> Iterator[str]:
         """The entries of `dependsOn`, not yet told which node they mean."""
@@ -232,15 +248,24 @@ class _Maker:
             if given.lower().startswith(_MANAGEMENT_GROUPS):
                 return absolute("", given)
             return absolute(here.id, given)
-        if kind.lower() == DEPLOYMENTS:
-            group = self.text(declared, "resourceGroup", frame)
-            subscription = self.text(declared, "subscriptionId", frame) or here.subscription_id
-            if group:
-                return f"/subscriptions/{subscription}/resourceGroups/{group}"
-            if get(declared.body, "subscriptionId") is not None:
-                base = f"/subscriptions/{subscription}"
-                return f"{base}/resourceGroups/{here.group_name}" if here.kind == RESOURCE_GROUP else base
-        return here.id
+        group = self.text(declared, "resourceGroup", frame)
+        subscription = self.text(declared, "subscriptionId", frame)
+        if not group and not subscription:
+            return here.id
+        if kind.lower() != DEPLOYMENTS and get(declared.body, "existing") is not True:
+            raise ExpressionFault(
+                "The properties 'resourceGroup' and 'subscriptionId' are for resources of type "
+                "'Microsoft.Resources/deployments' and existing ones only",
+                path=f"{declared.path}.{find(declared.body, 'resourceGroup') or find(declared.body, 'subscriptionId')}",
+            )
+        subscription = subscription or here.subscription_id
+        if not subscription:
+            raise ExpressionFault(
+                "A resource group needs the property 'subscriptionId' beside it in a deployment above subscriptions",
+                path=f"{declared.path}.{find(declared.body, 'resourceGroup')}",
+            )
+        base = f"/subscriptions/{subscription}"
+        return f"{base}/resourceGroups/{group}" if group else base
 
     def duplicates(self) -> None:
         seen: set[str] = set()

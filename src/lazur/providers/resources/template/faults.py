@@ -30,6 +30,8 @@ MAX_PARAMETERS = 256
 MAX_VARIABLES = 512
 MAX_OUTPUTS = 64
 MAX_COPY = 800
+MAX_NESTING = 5
+"""Deployments within deployments, the outermost not counted."""
 
 Locate = Callable[[str], tuple[int, int]]
 """From the path of a value in the template to its line and column (both from 1; 0 when unknown)."""

@@ -82,6 +82,8 @@ class Context:
     location: str | None = None
     """Of the deployment itself, at the scopes above a resource group."""
     mode: str = "Incremental"
+    nesting: int = 0
+    """How many deployments there are around this one."""
     providers: Providers = _no_providers
     secret: Callable[[Mapping[str, Any]], str] | None = None
     """Answers a parameter's key vault `reference`; None refuses such parameters."""
