@@ -19,6 +19,7 @@ from lazur.lifecycle.control_plane import StoredDocument
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import Assignment, Role
+from tests.api.contract import contract
 from tests.cloud.cloud import Cloud, World, new_world
 
 VERSION = "2024-11-01"
@@ -127,6 +128,8 @@ class Door:
         headers_sent = {k.decode().lower(): v.decode("latin-1") for k, v in outbox[0]["headers"]}
         answer = Answer(outbox[0]["status"], headers_sent, b"".join(m.get("body", b"") for m in outbox[1:]))
         self._is_well_formed(answer)
+        broken = contract().faults(method, scope["path"], answer.status, answer.headers, answer.raw)
+        assert not broken, f"{method} {path}: {answer.status} is not as documented: {broken[:5]} {answer.raw[:1500]!r}"
         return answer
 
     def _is_well_formed(self, answer: Answer) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lazur.lifecycle.az_environment import ensure_az
+from lazur.lifecycle.client_environments import ensure_client
 from lazur.lifecycle.project import cache_root
 from lazur.lifecycle.quickstart import ssh_key
 from tests.clients.az import Az
@@ -24,7 +24,7 @@ def az_program() -> Path:
     """The cached az, installed when this machine's cache has it not."""
     if os.geteuid() != 0:
         pytest.skip("the cached az belongs to root's cache; run as root")
-    return ensure_az(cache_root(), print)
+    return ensure_client("az", cache_root(), print) / "az"
 
 
 @pytest.fixture(scope="module", params=["simulated", "rack"])

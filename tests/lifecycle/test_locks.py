@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from lazur.lifecycle.client_environments import CLIENTS
 from lazur.lifecycle.project import ROOT
 
-_LOCKS = ("requirements", "requirements-dev", "requirements-az")
+_LOCKS = ("requirements", "requirements-dev", *(f"requirements-{kind}" for kind in CLIENTS))
 
 
 def _pins(name: str) -> dict[str, str]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import lazur.providers
+from lazur.api.openapi import documents
 from lazur.kernel.errors import LazurError
 from lazur.model.registry import AnyResource, Provider, Registry
 
@@ -42,6 +44,11 @@ def inserted(text: str, content: str) -> str:
 def what_works() -> str:
     """The table of all providers of this clone."""
     return table(Registry.discover(lazur.providers))
+
+
+def openapi_documents() -> dict[str, dict[str, Any]]:
+    """The OpenAPI document of every provider of this clone, by namespace."""
+    return documents(Registry.discover(lazur.providers))
 
 
 def _row(declared: AnyResource) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 import click
 
 from lazur.cli.explain import explain
 from lazur.kernel.errors import LazurError
-from lazur.lifecycle.az_environment import ensure_az
+from lazur.lifecycle.client_environments import CLIENTS, ensure_client
 from lazur.lifecycle.guest_image.build import ensure_tiny_image
 from lazur.lifecycle.host_image import ensure_host_image
 from lazur.lifecycle.project import ROOT, cache_root
@@ -39,7 +40,8 @@ def command(unit: bool, pytest_arguments: tuple[str, ...]) -> None:
 
 def _download() -> None:
     """Fill the cache before the first rack stands: its networks may hide the addresses packages come from."""
-    for ensure in (ensure_host_image, ensure_tiny_image, ensure_az):
+    clients = [partial(ensure_client, kind) for kind in CLIENTS]
+    for ensure in (ensure_host_image, ensure_tiny_image, *clients):
         try:
             ensure(cache_root(), lambda line: click.echo(f"lazur test: {line}", err=True))
         except LazurError as error:
