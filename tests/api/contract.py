@@ -22,7 +22,7 @@ class Contract:
     """All documents, as answers are compared with them."""
 
     def __init__(self, documents: Mapping[str, Json]) -> None:
-        found = [(path, _Operations(document, item)) for document in documents.values() for path, item in document["paths"].items()]
+        found = [(path, _Operations(d, item)) for d in documents.values() for path, item in d["paths"].items()]
         # A literal segment is more than a parameter.
         found.sort(key=lambda pair: pair[0].count("{") - pair[0].count("/"))
         self._paths = [(re.compile(_pattern(path), re.IGNORECASE), operations) for path, operations in found]

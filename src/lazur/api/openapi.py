@@ -99,8 +99,8 @@ class _Type:
                 **more, "responses": {**responses, **_REFUSALS}}  # fmt: skip
 
     def _list(self, verb: str, schema: Json) -> Json:
-        paged = {"x-ms-pageable": {"nextLinkName": "nextLink"}}
-        return self._operation(verb, "List them, page by page.", {"200": _answer(schema)}, "filter", "top", "skipToken", **paged)
+        paged, answered = {"x-ms-pageable": {"nextLinkName": "nextLink"}}, {"200": _answer(schema)}
+        return self._operation(verb, "List them, page by page.", answered, "filter", "top", "skipToken", **paged)
 
     def _own(self, shown: Json) -> Json:
         answers, example = self._declared.answers, self._example()

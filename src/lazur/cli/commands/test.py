@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -15,6 +17,7 @@ from lazur.lifecycle.client_environments import CLIENTS, ensure_client
 from lazur.lifecycle.guest_image.build import ensure_tiny_image
 from lazur.lifecycle.host_image import ensure_host_image
 from lazur.lifecycle.project import ROOT, cache_root
+from lazur.lifecycle.tool import Report
 
 _MACHINE_TESTS = ("tests/host", "tests/rack", "tests/clients")
 
@@ -40,8 +43,9 @@ def command(unit: bool, pytest_arguments: tuple[str, ...]) -> None:
 
 def _download() -> None:
     """Fill the cache before the first rack stands: its networks may hide the addresses packages come from."""
-    clients = [partial(ensure_client, kind) for kind in CLIENTS]
-    for ensure in (ensure_host_image, ensure_tiny_image, *clients):
+    wanted: list[Callable[[Path, Report], object]] = [ensure_host_image, ensure_tiny_image]
+    wanted += [partial(ensure_client, kind) for kind in CLIENTS]
+    for ensure in wanted:
         try:
             ensure(cache_root(), lambda line: click.echo(f"lazur test: {line}", err=True))
         except LazurError as error:
