@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from lazur.identity.directory import LiveDirectory, Tenant
+from lazur.identity.directory import LiveDirectory, Write
+from lazur.identity.objects import Tenant
 from lazur.identity.sealing import StampKey
 from lazur.identity.tokens import Issuer, Subject
 from lazur.kernel.clock import VirtualClock
@@ -164,7 +165,7 @@ async def second_tenant(world: World) -> None:
     """Another organisation in the directory of a stamp that does not run."""
     key = StampKey(bytes(32), SeededIds(1))
     directory, _ = await LiveDirectory.open(StoredDocument(world.store, "directory"), SeededIds(2), "x", key)
-    await directory.change(lambda d: replace(d, tenants=(*d.tenants, Tenant(ELSEWHERE, "Elsewhere", "elsewhere.example"))))
+    await directory.change(lambda d: [Write(Tenant(ELSEWHERE, "Elsewhere", "elsewhere.example"))])
 
 
 _worlds: dict[str, World] = {}

@@ -22,7 +22,9 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from lazur.identity.codes import s256
-from lazur.identity.directory import AZ_CLI, AZ_POWERSHELL, Application, Secret, ServicePrincipal, Tenant, User
+from lazur.identity.directory import Remove, Write
+from lazur.identity.firstparty import AZ_CLI, AZ_POWERSHELL
+from lazur.identity.objects import Application, Certificate, Secret, ServicePrincipal, Tenant, User
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.ids import SeededIds
 from tests.identity.support import Answer, Stamp, call, stamp
@@ -73,16 +75,12 @@ def refused(answer: Answer, number: int, error: str | None = None, status: int =
 
 
 async def with_tenant(made: Stamp, *users: User) -> None:
-    await made.directory.change(
-        lambda d: replace(d, tenants=(*d.tenants, OTHER), users=(*d.users, *users)),
-    )
+    await made.directory.change(lambda d: [Write(OTHER), *map(Write, users)])
 
 
 async def with_app(made: Stamp, app: Application, tenant: str) -> None:
     principal = ServicePrincipal(f"sp-{app.app_id}", app.app_id, tenant, app.display_name)
-    await made.directory.change(
-        lambda d: replace(d, applications=(*d.applications, app), principals=(*d.principals, principal)),
-    )
+    await made.directory.change(lambda d: [Write(app), Write(principal)])
 
 
 def test_discovery_documents() -> None:
@@ -202,13 +200,11 @@ def test_secrets_expire_and_applications_can_be_disabled() -> None:
         assert (await by_secret(made, client_id="app-x", secret="new")).status == 200
         # A token for our own application as the resource.
         assert (await by_secret(made, scope="api://app-x/.default")).status == 200
-        await made.directory.change(
-            lambda d: replace(d, principals=tuple(replace(p, enabled=p.app_id != "app-x") for p in d.principals)),
-        )
+        principal = made.directory.current.principal("app-x", made.tenant)
+        assert principal is not None
+        await made.directory.change(lambda d: [Write(replace(principal, enabled=False))])
         refused(await by_secret(made, client_id="app-x", secret="new"), 7000112, "unauthorized_client")
-        await made.directory.change(
-            lambda d: replace(d, principals=tuple(p for p in d.principals if p.app_id != "app-x")),
-        )
+        await made.directory.change(lambda d: [Remove(principal)])
         refused(await by_secret(made, client_id="app-x", secret="new"), 65001)
 
     run(test())
@@ -232,7 +228,7 @@ def test_certificate_assertion() -> None:
             .sign(private, hashes.SHA256())
         )
         pem = cert.public_bytes(serialization.Encoding.PEM).decode()
-        await with_app(made, Application("app-c", "o", made.tenant, "C", certificates=(pem,)), made.tenant)
+        await with_app(made, Application("app-c", "o", made.tenant, "C", certificates=(Certificate("k", pem),)), made.tenant)
         pkcs8, clear = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         key = RSAKey.import_key(private.private_bytes(serialization.Encoding.PEM, pkcs8, clear))
         thumb = base64.urlsafe_b64encode(cert.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
@@ -326,10 +322,12 @@ def test_refresh_ends_with_the_password_with_time_and_with_the_account() -> None
         refused(await redeem(second), 50173, "invalid_grant")
         refused(await by_password(made), 50126)
         third = (await by_password(made, "new password")).json["refresh_token"]
-        await made.directory.change(lambda d: replace(d, users=tuple(replace(u, enabled=False) for u in d.users)))
+        admin = made.directory.current.user(made.secrets.admin_upn)
+        assert admin is not None
+        await made.directory.change(lambda d: [Write(replace(admin, enabled=False))])
         refused(await redeem(third), 50057, "invalid_grant")
         refused(await by_password(made, "new password"), 50057, "invalid_grant")
-        await made.directory.change(lambda d: replace(d, users=()))
+        await made.directory.change(lambda d: [Remove(admin)])
         refused(await redeem(third), 50034, "invalid_grant")
 
     run(test())
@@ -361,7 +359,8 @@ def test_guessing_locks_the_name_whether_it_exists_or_not(known: bool) -> None:
 def test_a_user_of_another_tenant() -> None:
     async def test() -> None:
         made = await stamp()
-        admin = made.directory.current.users[0]
+        admin = made.directory.current.user(made.secrets.admin_upn)
+        assert admin is not None
         guest = replace(admin, object_id="guest", tenant_id=OTHER.id, upn="bob@other.example")
         await with_tenant(made, guest)
         refused(await by_password(made, path=f"/{made.tenant}/oauth2/v2.0/token", username=guest.upn), 50020)

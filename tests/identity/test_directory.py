@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from lazur.identity.directory import AZ_CLI, LiveDirectory, bootstrap, check_password
+from lazur.identity.directory import LiveDirectory, Remove, bootstrap
+from lazur.identity.firstparty import AZ_CLI
+from lazur.identity.passwords import check_password
 from lazur.identity.sealing import StampKey
 from lazur.kernel.ids import SeededIds, SystemIds
 from tests.identity.support import DOMAIN, STAMP_KEY, MemoryStore
@@ -45,10 +47,10 @@ def test_a_change_that_was_not_stored_did_not_happen() -> None:
 
     async def test() -> None:
         store = Broken()
-        live, _ = await LiveDirectory.open(store, SystemIds(), DOMAIN, StampKey(STAMP_KEY, SystemIds()))
+        live, secrets = await LiveDirectory.open(store, SystemIds(), DOMAIN, StampKey(STAMP_KEY, SystemIds()))
         before = live.current
         with pytest.raises(OSError, match="disk full"):
-            await live.change(lambda d: replace(d, users=()))
-        assert live.current is before and live.current.users
+            await live.change(lambda d: [Remove(d.home.objects[secrets.admin_object_id])])
+        assert live.current is before and live.current.user(secrets.admin_object_id)
 
     asyncio.run(test())

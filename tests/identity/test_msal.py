@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lazur.identity.directory import AZ_CLI
+from lazur.identity.firstparty import AZ_CLI
 from lazur.kernel.clock import SystemClock
 from tests.identity.support import Served, Stamp, call, served, stamp
 

@@ -6,16 +6,16 @@ import asyncio
 import base64
 import hmac
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from lazur.identity.directory import Tenant
+from lazur.identity.directory import Write
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.keys import KeyRing
+from lazur.identity.objects import Tenant
 from lazur.identity.sealing import StampKey
 from lazur.identity.tokens import Issuer, Subject, bearer, challenge
 from lazur.kernel.clock import VirtualClock
@@ -108,7 +108,7 @@ def test_tenants_do_not_mix() -> None:
     other = Tenant("99999999-0000-4000-8000-000000000009", "Other", "other.example")
     stray = issue(made, tenant=other.id)
     assert code(made, stray) == "InvalidAuthenticationTokenTenant"  # not a tenant of this stamp
-    asyncio.run(made.directory.change(lambda d: replace(d, tenants=(*d.tenants, other))))
+    asyncio.run(made.directory.change(lambda d: [Write(other)]))
     assert made.verifier.verify(stray, made.endpoints.accepted_by_arm).tenant_id == other.id
     assert code(made, stray, tenant=made.tenant) == "InvalidAuthenticationTokenTenant"
     assert code(made, issue(made), tenant=other.id) == "InvalidAuthenticationTokenTenant"

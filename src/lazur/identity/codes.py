@@ -12,8 +12,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lazur.identity.directory import Directory, User
+from lazur.identity.directory import Directories
 from lazur.identity.oauth import OAuthError
+from lazur.identity.objects import User
 from lazur.identity.sealing import SealBroken, StampKey
 from lazur.kernel.clock import Clock
 from lazur.kernel.ids import Ids
@@ -114,7 +115,7 @@ class Statements:
         """A refresh token for `user` through `app_id`, good for 90 days."""
         return self._seal(asdict(Refresh(user.object_id, user.tenant_id, app_id, self._now())), "refresh-token")
 
-    def refreshed(self, sealed: str, app_id: str, directory: Directory) -> User:
+    def refreshed(self, sealed: str, app_id: str, directory: Directories) -> User:
         """Whom a refresh token speaks for; refused when it is another application's, stale, or was revoked."""
         fields = self._open(sealed, "refresh-token")
         if fields is None:

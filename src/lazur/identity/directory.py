@@ -1,206 +1,393 @@
-"""The directory: tenants, users, applications, service principals.
+"""The directories of a stamp: one per tenant, and the only way to change them.
 
-Must never hold a password or a secret in the clear, and never decide what a principal may do.
-
-A `Directory` is an immutable snapshot; `LiveDirectory` swaps snapshots after they were stored.
+A `Directory` is an immutable snapshot of one tenant: whoever holds one sees nothing of another. `Directories` are all of
+them; `LiveDirectory` swaps these after they were stored. Must never decide what a principal may do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter
+
+from lazur.identity.firstparty import FIRST_PARTY, principals
+from lazur.identity.objects import (
+    GLOBAL_ADMINISTRATOR,
+    Application,
+    AppRoleAssignment,
+    DirectoryObject,
+    Group,
+    Link,
+    LinkKind,
+    Secret,
+    ServicePrincipal,
+    Stored,
+    Tenant,
+    User,
+)
+from lazur.identity.passwords import hash_password
 from lazur.identity.sealing import StampKey
+from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
 
-AZ_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
-AZ_POWERSHELL = "1950a258-227b-4e31-a9cf-717495945fc2"
-
+ROOT = "directory/"
 _INITIAL = "directory#initial"
-# About 0.2 s of one core and 16 MiB: dear for a guesser, bearable at a sign-in.
-_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 5
-
-
-class DirectoryStore(Protocol):
-    """Where one document is kept. Bound to the stamp's store above this layer."""
-
-    async def load(self) -> dict[str, Any]:
-        """The document, or an empty one when nothing was saved yet."""
-        ...
-
-    async def save(self, document: dict[str, Any]) -> None:
-        """Keep `document` durably in place of the old one."""
-        ...
-
-
-def hash_password(password: str, ids: Ids) -> str:
-    """A salted scrypt hash with its parameters, `scrypt$n$r$p$salt$hash`. Costs about 0.2 s: call it in a thread."""
-    salt = hashlib.sha256(ids.token(16).encode()).hexdigest()[:32]
-    digest = _scrypt(password, salt, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P)
-    return f"scrypt${_SCRYPT_N}${_SCRYPT_R}${_SCRYPT_P}${salt}${digest}"
-
-
-def check_password(password: str, hashed: str) -> bool:
-    """Whether `hashed` came from `password`; constant time in the hash, as dear as `hash_password`."""
-    _, n, r, p, salt, digest = hashed.split("$")
-    return hmac.compare_digest(_scrypt(password, salt, int(n), int(r), int(p)), digest)
-
-
-# What an unknown user's attempt is checked against, so that its answer takes as long as a known user's.
-NOBODY = f"scrypt${_SCRYPT_N}${_SCRYPT_R}${_SCRYPT_P}${'0' * 32}${'0' * 64}"
-
-
-def _scrypt(password: str, salt: str, n: int, r: int, p: int) -> str:
-    return hashlib.scrypt(
-        password.encode(), salt=bytes.fromhex(salt), n=n, r=r, p=p, maxmem=256 * 1024 * 1024, dklen=32
-    ).hex()
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    "tenant": TypeAdapter(Tenant),
+    "user": TypeAdapter(User),
+    "group": TypeAdapter(Group),
+    "application": TypeAdapter(Application),
+    "servicePrincipal": TypeAdapter(ServicePrincipal),
+    "appRoleAssignment": TypeAdapter(AppRoleAssignment),
+    "link": TypeAdapter(Link),
+}
+_KIND_OF: dict[type, str] = {
+    Tenant: "tenant", User: "user", Group: "group", Application: "application", ServicePrincipal: "servicePrincipal",
+    AppRoleAssignment: "appRoleAssignment", Link: "link",
+}  # fmt: skip
+_LINKS: tuple[LinkKind, ...] = ("member", "owner", "manager", "role")
 
 
 @dataclass(frozen=True)
-class Tenant:
-    """An organisation: the border no token crosses."""
+class Write:
+    """Keep `thing` as it is now, new or instead of what has its id."""
 
-    id: str
-    display_name: str
-    default_domain: str
+    thing: Stored
 
 
 @dataclass(frozen=True)
-class User:
-    """A person. Refresh tokens issued before `sessions_from` (seconds since the epoch) are void."""
+class Remove:
+    """Forget `thing`; the links and assignments of an object go with it."""
 
-    object_id: str
-    tenant_id: str
-    upn: str
-    display_name: str
-    password_hash: str
-    enabled: bool = True
-    sessions_from: int = 0
+    thing: Stored
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A generated application secret (256 bits, hence a plain hash); `expires` in seconds since the epoch, 0 = never."""
-
-    key_id: str
-    digest: str
-    hint: str
-    expires: int = 0
-
-    @classmethod
-    def of(cls, key_id: str, secret: str, expires: int = 0) -> Secret:
-        """The stored form of `secret`."""
-        return cls(key_id, hashlib.sha256(secret.encode()).hexdigest(), secret[:3], expires)
-
-    def matches(self, secret: str) -> bool:
-        """Whether this was made of `secret`."""
-        return hmac.compare_digest(self.digest, hashlib.sha256(secret.encode()).hexdigest())
+Edit = Write | Remove
 
 
-@dataclass(frozen=True)
-class Application:
-    """A program that asks for tokens. A public one keeps no secret. `tenant_id` empty: first-party, in every tenant.
+class AlreadyThere(LazurError):
+    """Two objects would have one name."""
 
-    `certificates` are PEM public certificates whose keys may sign client assertions.
-    """
-
-    app_id: str
-    object_id: str
-    tenant_id: str
-    display_name: str
-    public: bool = False
-    redirect_uris: tuple[str, ...] = ()
-    secrets: tuple[Secret, ...] = ()
-    certificates: tuple[str, ...] = ()
+    def __init__(self, name: str) -> None:
+        message = f"Another object with the same value for property {name} already exists."
+        super().__init__("Request_BadRequest", message, target=name, status=400)
 
 
-@dataclass(frozen=True)
-class ServicePrincipal:
-    """An application's presence in one tenant: what roles are assigned to."""
+def document_name(thing: Stored) -> str:
+    """The platform document `thing` is kept in."""
+    match thing:
+        case Tenant():
+            return f"{ROOT}{thing.id}"
+        case Link():
+            return f"{ROOT}{thing.tenant_id}/link/{thing.kind}/{thing.source}/{thing.target}"
+        case AppRoleAssignment():
+            return f"{ROOT}{thing.tenant_id}/appRoleAssignment/{thing.id}"
+        case _:
+            return f"{ROOT}{thing.tenant_id}/{_KIND_OF[type(thing)]}/{thing.object_id}"
 
-    object_id: str
-    app_id: str
-    tenant_id: str
-    display_name: str
-    enabled: bool = True
+
+def content_of(thing: Stored) -> Any:
+    """The stored form of `thing`; `thing_of` reads it."""
+    kind = _KIND_OF[type(thing)]
+    return {kind: _KINDS[kind].dump_python(thing, mode="json")}
+
+
+def thing_of(content: Mapping[str, Any]) -> Stored:
+    """What was stored as `content`."""
+    ((kind, fields),) = content.items()
+    thing: Stored = _KINDS[kind].validate_python(fields)
+    return thing
+
+
+_Ends = Mapping[tuple[LinkKind, str], Mapping[str, None]]
 
 
 @dataclass(frozen=True)
 class Directory:
-    """Everything, at one moment. The first tenant is the stamp's own and the one the ADFS-like authority speaks for."""
+    """One tenant at one moment."""
 
-    tenants: tuple[Tenant, ...] = ()
-    users: tuple[User, ...] = ()
-    applications: tuple[Application, ...] = ()
-    principals: tuple[ServicePrincipal, ...] = ()
+    tenant: Tenant
+    objects: Mapping[str, DirectoryObject] = field(default_factory=dict)
+    assignments: Mapping[str, AppRoleAssignment] = field(default_factory=dict)
+    # "upn:alice@…", "app:<app id>", "sp:<app id>" -> object id
+    names: Mapping[str, str] = field(default_factory=dict)
+    # (kind, source) -> targets and (kind, target) -> sources, in the order they were made
+    targets: _Ends = field(default_factory=dict)
+    sources: _Ends = field(default_factory=dict)
 
-    @cached_property
-    def _tenants(self) -> dict[str, Tenant]:
-        return {key: t for t in self.tenants for key in (t.id.lower(), t.default_domain.lower())}
+    @classmethod
+    def empty(cls, tenant: Tenant) -> Directory:
+        """A new directory: nobody, and the first-party applications."""
+        found = principals(tenant.id)
+        return cls(tenant, {p.object_id: p for p in found}, {}, {f"sp:{p.app_id}": p.object_id for p in found})
 
-    @cached_property
-    def _users(self) -> dict[str, User]:
-        return {key: u for u in self.users for key in (u.upn.lower(), u.object_id)}
-
-    @cached_property
-    def _applications(self) -> dict[str, Application]:
-        return {a.app_id.lower(): a for a in self.applications}
-
-    @cached_property
-    def _principals(self) -> dict[tuple[str, str], ServicePrincipal]:
-        return {(p.app_id.lower(), p.tenant_id): p for p in self.principals}
-
-    def tenant(self, id_or_domain: str) -> Tenant | None:
-        """By id or by domain, whatever the case."""
-        return self._tenants.get(id_or_domain.lower())
+    def object(self, object_id: str) -> DirectoryObject | None:
+        """Whatever has that object id."""
+        return self.objects.get(object_id.lower())
 
     def user(self, upn_or_id: str) -> User | None:
         """By user principal name, whatever the case, or by object id."""
-        return self._users.get(upn_or_id.lower())
+        key = upn_or_id.lower()
+        found = self.objects.get(self.names.get(f"upn:{key}", key))
+        return found if isinstance(found, User) else None
+
+    def group(self, object_id: str) -> Group | None:
+        """By object id."""
+        found = self.object(object_id)
+        return found if isinstance(found, Group) else None
 
     def application(self, app_id: str) -> Application | None:
-        """By application (client) id."""
-        return self._applications.get(app_id.lower())
+        """An application registered here, by application (client) id."""
+        found = self.objects.get(self.names.get(f"app:{app_id.lower()}", ""))
+        return found if isinstance(found, Application) else None
+
+    def principal(self, app_id: str) -> ServicePrincipal | None:
+        """The presence here of an application, by application (client) id."""
+        found = self.objects.get(self.names.get(f"sp:{app_id.lower()}", ""))
+        return found if isinstance(found, ServicePrincipal) else None
+
+    def linked(self, kind: LinkKind, source: str) -> tuple[str, ...]:
+        """The ids of the members (owners, …) of `source`."""
+        return tuple(self.targets.get((kind, source), ()))
+
+    def linking(self, kind: LinkKind, target: str) -> tuple[str, ...]:
+        """The ids of what `target` is a member (an owner, …) of."""
+        return tuple(self.sources.get((kind, target), ()))
+
+    def is_linked(self, kind: LinkKind, source: str, target: str) -> bool:
+        """Whether `target` is a member (an owner, …) of `source` directly."""
+        return target in self.targets.get((kind, source), ())
+
+    def groups_of(self, object_id: str) -> tuple[str, ...]:
+        """Every group the object is in, directly or through other groups."""
+        return _reached(self.sources, object_id)
+
+    def members_of(self, group_id: str) -> tuple[str, ...]:
+        """Everything in the group, directly or through other groups."""
+        return _reached(self.targets, group_id)
+
+    def directory_roles(self, object_id: str) -> frozenset[str]:
+        """The template ids of the directory roles a principal holds."""
+        return frozenset(self.sources.get(("role", object_id), ()))
+
+    def roles_for(self, principal_id: str, resource_app_id: str, application: Application | None) -> tuple[str, ...]:
+        """Values of the app roles of `application` that the principal holds here, users through their groups too."""
+        resource = self.principal(resource_app_id)
+        if resource is None or application is None:
+            return ()
+        holders = {principal_id}
+        if isinstance(self.object(principal_id), User):
+            holders.update(self.groups_of(principal_id))
+        values = {role["id"]: str(role.get("value") or "") for role in application.app_roles if role.get("isEnabled", True)}
+        held = (a.app_role_id for a in self.assignments_on(resource.object_id) if a.principal_id in holders)
+        return tuple(dict.fromkeys(values[id] for id in held if values.get(id)))
+
+    def assignments_on(self, resource_id: str) -> Iterator[AppRoleAssignment]:
+        """App role assignments on the service principal `resource_id`."""
+        return (a for a in self.assignments.values() if a.resource_id == resource_id)
+
+    def assignments_to(self, principal_id: str) -> Iterator[AppRoleAssignment]:
+        """App role assignments to one principal."""
+        return (a for a in self.assignments.values() if a.principal_id == principal_id)
+
+    def edited(self, edits: Iterable[Edit]) -> tuple[Directory, dict[str, Any]]:
+        """This directory after `edits`, and the documents to store for it (None: to remove)."""
+        draft = _Draft(self)
+        for edit in edits:
+            (draft.write if isinstance(edit, Write) else draft.remove)(edit.thing)
+        return draft.directory(), draft.documents
+
+
+def _reached(ends: _Ends, start: str) -> tuple[str, ...]:
+    """What is reached from `start` over membership; groups may contain each other in a circle."""
+    found: dict[str, None] = {}
+    waiting = [start]
+    while waiting:
+        for next_id in ends.get(("member", waiting.pop()), ()):
+            if next_id not in found:
+                found[next_id] = None
+                waiting.append(next_id)
+    found.pop(start, None)
+    return tuple(found)
+
+
+class _Draft:
+    """A directory being changed: copies of its indexes, made once per change however many objects it touches."""
+
+    def __init__(self, old: Directory) -> None:
+        self.documents: dict[str, Any] = {}
+        self._tenant = old.tenant
+        self._objects = dict(old.objects)
+        self._assignments = dict(old.assignments)
+        self._names = dict(old.names)
+        self._targets = dict(old.targets)
+        self._sources = dict(old.sources)
+        self._own: set[int] = set()
+
+    def directory(self) -> Directory:
+        return Directory(self._tenant, self._objects, self._assignments, self._names, self._targets, self._sources)
+
+    def write(self, thing: Stored) -> None:
+        self.documents[document_name(thing)] = content_of(thing)
+        match thing:
+            case Tenant():
+                self._tenant = thing
+            case Link():
+                self._ends(self._targets, thing.kind, thing.source)[thing.target] = None
+                self._ends(self._sources, thing.kind, thing.target)[thing.source] = None
+            case AppRoleAssignment():
+                self._assignments[thing.id] = thing
+            case _:
+                self._name(thing)
+                self._objects[thing.object_id] = thing
+
+    def remove(self, thing: Stored) -> None:
+        self.documents[document_name(thing)] = None
+        match thing:
+            case Link():
+                self._ends(self._targets, thing.kind, thing.source).pop(thing.target, None)
+                self._ends(self._sources, thing.kind, thing.target).pop(thing.source, None)
+            case AppRoleAssignment():
+                self._assignments.pop(thing.id, None)
+            case Tenant():
+                raise ValueError("A directory is not removed while the stamp runs.")
+            case _:
+                self._forget(thing)
+
+    def _forget(self, thing: DirectoryObject) -> None:
+        id, tenant = thing.object_id, self._tenant.id
+        for kind in _LINKS:
+            for target in tuple(self._targets.get((kind, id), ())):
+                self.remove(Link(kind, tenant, id, target))
+            for source in tuple(self._sources.get((kind, id), ())):
+                self.remove(Link(kind, tenant, source, id))
+        for held in [a for a in self._assignments.values() if id in (a.principal_id, a.resource_id)]:
+            self.remove(held)
+        for label, name in _names_of(self._objects.pop(id)):
+            del self._names[f"{label}:{name.lower()}"]
+
+    def _name(self, thing: DirectoryObject) -> None:
+        """Let `thing` be found by its names; two objects with one name are refused."""
+        if old := self._objects.get(thing.object_id):
+            for label, name in _names_of(old):
+                del self._names[f"{label}:{name.lower()}"]
+        for label, name in _names_of(thing):
+            if self._names.setdefault(f"{label}:{name.lower()}", thing.object_id) != thing.object_id:
+                raise AlreadyThere("userPrincipalName" if label == "upn" else "appId")
+
+    def _ends(self, index: dict[tuple[LinkKind, str], Mapping[str, None]], kind: LinkKind, end: str) -> dict[str, None]:
+        """The entry of `index`, as one this change may write to."""
+        found = index.get((kind, end))
+        if found is None or id(found) not in self._own:
+            found = index[kind, end] = dict(found or {})
+            self._own.add(id(found))
+        assert isinstance(found, dict)
+        return found
+
+
+def _names_of(thing: DirectoryObject) -> list[tuple[str, str]]:
+    match thing:
+        case User():
+            return [("upn", thing.upn)]
+        case Application():
+            return [("app", thing.app_id)]
+        case ServicePrincipal():
+            return [("sp", thing.app_id)]
+        case Group():
+            return []
+
+
+_FIRST_PARTY = {a.app_id: a for a in FIRST_PARTY}
+
+
+@dataclass(frozen=True)
+class Directories:
+    """All directories of the stamp, at one moment. The first is the stamp's own and the one the ADFS-like authority
+    speaks for."""
+
+    by_id: Mapping[str, Directory] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Directory:
+        """The stamp's own directory."""
+        return next(iter(self.by_id.values()))
+
+    @property
+    def tenants(self) -> tuple[Tenant, ...]:
+        """Every tenant, the stamp's own first."""
+        return tuple(d.tenant for d in self.by_id.values())
+
+    @cached_property
+    def _domains(self) -> dict[str, str]:
+        return {name: d.tenant.id for d in self.by_id.values() for name in d.tenant.names}
+
+    def directory(self, id_or_domain: str) -> Directory | None:
+        """By tenant id or by a verified domain, whatever the case."""
+        key = id_or_domain.lower()
+        return self.by_id.get(self._domains.get(key, key))
+
+    def tenant(self, id_or_domain: str) -> Tenant | None:
+        """By id or by a verified domain, whatever the case."""
+        found = self.directory(id_or_domain)
+        return found.tenant if found else None
+
+    def user(self, upn_or_id: str) -> User | None:
+        """By user principal name, in the directory whose domain it bears, or by object id."""
+        _, at, domain = upn_or_id.rpartition("@")
+        if at:
+            directory = self.directory(domain)
+            return directory.user(upn_or_id) if directory else None
+        return next((user for d in self.by_id.values() if (user := d.user(upn_or_id))), None)
+
+    def application(self, app_id: str) -> Application | None:
+        """By application (client) id, wherever it is registered. For sign-ins that name no tenant; else `usable`."""
+        key = app_id.lower()
+        if key in _FIRST_PARTY:
+            return _FIRST_PARTY[key]
+        return next((app for d in self.by_id.values() if (app := d.application(key))), None)
+
+    def usable(self, app_id: str, tenant_id: str) -> Application | None:
+        """The application, if that tenant may know of it: its own, first-party, multi-tenant, or present there already."""
+        app = self.application(app_id)
+        if app is None or app.tenant_id in ("", tenant_id) or app.multi_tenant:
+            return app
+        return app if self.principal(app_id, tenant_id) else None
 
     def principal(self, app_id: str, tenant_id: str) -> ServicePrincipal | None:
         """The presence of an application in a tenant."""
-        return self._principals.get((app_id.lower(), tenant_id))
+        directory = self.by_id.get(tenant_id)
+        return directory.principal(app_id) if directory else None
 
     @cached_property
     def app_ids(self) -> frozenset[str]:
         """Every application id, lower case."""
-        return frozenset(self._applications)
+        own = (name.removeprefix("app:") for d in self.by_id.values() for name in d.names if name.startswith("app:"))
+        return frozenset((*_FIRST_PARTY, *own))
 
-    def document(self) -> dict[str, Any]:
-        """The stored form; `from_document` reads it."""
-        return {"version": 1, **asdict(self)}
-
-    @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Directory:
-        """The snapshot `document` was made of."""
-        return cls(
-            tuple(Tenant(**row) for row in document["tenants"]),
-            tuple(User(**row) for row in document["users"]),
-            tuple(_application(row) for row in document["applications"]),
-            tuple(ServicePrincipal(**row) for row in document["principals"]),
-        )
-
-
-def _application(row: dict[str, Any]) -> Application:
-    return Application(
-        **{
-            **row,
-            "redirect_uris": tuple(row["redirect_uris"]),
-            "secrets": tuple(Secret(**secret) for secret in row["secrets"]),
-            "certificates": tuple(row["certificates"]),
-        }
-    )
+    def edited(self, edits: Iterable[Edit]) -> tuple[Directories, dict[str, Any]]:
+        """All directories after `edits`, and the documents to store for it (None: to remove)."""
+        by_tenant: dict[str, list[Edit]] = {}
+        for edit in edits:
+            thing = edit.thing
+            by_tenant.setdefault(thing.id if isinstance(thing, Tenant) else thing.tenant_id, []).append(edit)
+        changed, documents = dict(self.by_id), dict[str, Any]()
+        for tenant_id, its in by_tenant.items():
+            directory = changed.get(tenant_id)
+            if directory is None:
+                # A directory begins with its tenant; whatever else names an unknown one is a fault of the caller.
+                (tenant,) = (e.thing for e in its if isinstance(e.thing, Tenant))
+                directory = Directory.empty(tenant)
+            changed[tenant_id], written = directory.edited(its)
+            documents |= written
+        result = Directories(changed)
+        if len(result._domains) != sum(len(d.tenant.names) for d in changed.values()):
+            raise AlreadyThere("verifiedDomains")
+        return result, documents
 
 
 @dataclass(frozen=True)
@@ -216,11 +403,11 @@ class Secrets:
     client_secret: str
 
 
-def bootstrap(ids: Ids, domain: str, *, display_name: str = "Lazur") -> tuple[Directory, Secrets]:
-    """The first directory of a stamp whose names end in `domain` (`<region>.<domain>`), and its generated secrets.
+def bootstrap(ids: Ids, domain: str, *, display_name: str = "Lazur") -> tuple[list[Stored], Secrets]:
+    """What is in the first directory of a stamp whose names end in `domain` (`<region>.<domain>`), and its generated secrets.
 
-    One tenant, `admin@<domain>`, the service principal `lazur-cli`, and the public clients az and Az PowerShell.
-    Deterministic under `SeededIds`. Costs one scrypt hash.
+    One tenant, `admin@<domain>` and the service principal `lazur-cli`, both Global Administrators. Deterministic under
+    `SeededIds`. Costs one scrypt hash.
     """
     tenant = Tenant(ids.uuid(), display_name, domain)
     secrets = Secrets(
@@ -232,31 +419,39 @@ def bootstrap(ids: Ids, domain: str, *, display_name: str = "Lazur") -> tuple[Di
         client_object_id=ids.uuid(),
         client_secret=ids.token(32),
     )
-    admin = User(
-        secrets.admin_object_id,
-        tenant.id,
-        secrets.admin_upn,
-        "Administrator",
-        hash_password(secrets.admin_password, ids),
-    )
-    cli = Application(
-        secrets.client_id, ids.uuid(), tenant.id, "lazur-cli", secrets=(Secret.of(ids.uuid(), secrets.client_secret),)
-    )
-    loopback = ("http://localhost",)
-    first_party = (
-        Application(AZ_CLI, ids.uuid(), "", "Azure CLI", public=True, redirect_uris=loopback),
-        Application(AZ_POWERSHELL, ids.uuid(), "", "Azure PowerShell", public=True, redirect_uris=loopback),
-    )
+    hashed = hash_password(secrets.admin_password, ids)
+    admin = User(secrets.admin_object_id, tenant.id, secrets.admin_upn, "Administrator", hashed)
+    kept = (Secret.of(ids.uuid(), secrets.client_secret),)
+    cli = Application(secrets.client_id, ids.uuid(), tenant.id, "lazur-cli", secrets=kept)
     principal = ServicePrincipal(secrets.client_object_id, cli.app_id, tenant.id, cli.display_name)
-    return Directory((tenant,), (admin,), (cli, *first_party), (principal,)), secrets
+    things: list[Stored] = [tenant, admin, cli, principal, *_administrators(secrets)]
+    return things, secrets
+
+
+def _administrators(secrets: Secrets) -> tuple[Link, ...]:
+    holders = (secrets.admin_object_id, secrets.client_object_id)
+    return tuple(Link("role", secrets.tenant_id, GLOBAL_ADMINISTRATOR, holder) for holder in holders)
+
+
+class DirectoryStore(Protocol):
+    """Where one document is kept. Bound to the stamp's store above this layer."""
+
+    async def load(self) -> dict[str, Any]:
+        """The document, or an empty one when nothing was saved yet."""
+        ...
+
+    async def save(self, document: dict[str, Any]) -> None:
+        """Keep `document` durably in place of the old one."""
+        ...
 
 
 class LiveDirectory:
-    """The current snapshot, and the only way to change it."""
+    """The directories now, and the only way to change them."""
 
-    def __init__(self, store: DirectoryStore, current: Directory, initial: str) -> None:
+    def __init__(self, store: DirectoryStore, current: Directories, documents: dict[str, Any], initial: str) -> None:
         self._store = store
         self._current = current
+        self._documents = documents
         self._initial = initial
         self._changing = asyncio.Lock()
 
@@ -264,45 +459,58 @@ class LiveDirectory:
     async def open(
         cls, store: DirectoryStore, ids: Ids, domain: str, stamp_key: StampKey
     ) -> tuple[LiveDirectory, Secrets]:
-        """The stored directory, bootstrapped when there is none, and the secrets it was bootstrapped with.
+        """The stored directories, bootstrapped when there are none, and the secrets they were bootstrapped with.
 
-        These are kept sealed beside it: a crash between the first save and the operator reading them loses nothing.
+        These are kept sealed beside them: a crash between the first save and the operator reading them loses nothing.
         """
         document = await store.load()
         if not document:
-            directory, secrets = await asyncio.to_thread(bootstrap, ids, domain)
+            things, secrets = await asyncio.to_thread(bootstrap, ids, domain)
             initial = stamp_key.seal(json.dumps(asdict(secrets)).encode(), _INITIAL)
-            live = cls(store, directory, initial)
-            await store.save(live._document(directory))
+            live = cls(store, *Directories().edited(map(Write, things)), initial)
+            await store.save(live._document(live._documents))
             return live, secrets
         secrets = Secrets(**json.loads(stamp_key.unseal(document["initial"], _INITIAL)))
-        return cls(store, Directory.from_document(document), document["initial"]), secrets
+        first = document["version"] == 1
+        things = _first_form(document, secrets) if first else [thing_of(row) for row in document["things"].values()]
+        directories, documents = Directories().edited(map(Write, things))
+        return cls(store, directories, documents, document["initial"]), secrets
 
-    def _document(self, directory: Directory) -> dict[str, Any]:
-        return {**directory.document(), "initial": self._initial}
+    def _document(self, documents: dict[str, Any]) -> dict[str, Any]:
+        return {"version": 2, "initial": self._initial, "things": documents}
 
     @property
-    def current(self) -> Directory:
-        """The directory now. Take it once per decision: it does not change under you."""
+    def current(self) -> Directories:
+        """The directories now. Take them once per decision: they do not change under you."""
         return self._current
 
-    async def change(self, edit: Callable[[Directory], Directory]) -> Directory:
-        """Store `edit(current)`, then make it current; an error of either leaves things as they were."""
+    async def change(self, edit: Callable[[Directories], Sequence[Edit]]) -> Directories:
+        """Store what `edit(current)` says, then make it current; an error of either leaves things as they were."""
         async with self._changing:
-            changed = edit(self._current)
-            await self._store.save(self._document(changed))
-            self._current = changed
+            changed, documents = self._current.edited(edit(self._current))
+            kept = {name: content for name, content in {**self._documents, **documents}.items() if content is not None}
+            await self._store.save(self._document(kept))
+            self._current, self._documents = changed, kept
             return changed
 
     async def set_password(self, object_id: str, password: str, ids: Ids, now: int) -> None:
-        """Give a user a new password and void the refresh tokens issued before `now` (seconds since the epoch)."""
+        """Give a user a new password and void the tokens issued before `now` (seconds since the epoch)."""
         hashed = await asyncio.to_thread(hash_password, password, ids)
 
-        def edit(directory: Directory) -> Directory:
-            users = tuple(
-                replace(user, password_hash=hashed, sessions_from=now) if user.object_id == object_id else user
-                for user in directory.users
-            )
-            return replace(directory, users=users)
+        def edit(directories: Directories) -> Sequence[Edit]:
+            user = directories.user(object_id)
+            return [Write(replace(user, password_hash=hashed, sessions_from=now))] if user else []
 
         await self.change(edit)
+
+
+def _first_form(document: Mapping[str, Any], secrets: Secrets) -> list[Stored]:
+    """What a stamp kept before there were several directories: one document with everything."""
+    things: list[Stored] = [_KINDS["tenant"].validate_python(row) for row in document["tenants"]]
+    things += [_KINDS["user"].validate_python(row) for row in document["users"]]
+    for row in document["applications"]:
+        if row["tenant_id"]:
+            fields = {name: value for name, value in row.items() if name not in ("redirect_uris", "certificates")}
+            things.append(_KINDS["application"].validate_python(fields))
+    things += [_KINDS["servicePrincipal"].validate_python(row) for row in document["principals"]]
+    return [*things, *_administrators(secrets)]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from lazur.identity.directory import Directory, Tenant
+from lazur.identity.directory import Directories
 from lazur.identity.endpoints import Endpoints
+from lazur.identity.objects import Tenant
 from lazur.kernel.errors import LazurError
 
 Form = Mapping[str, str]
@@ -79,7 +80,7 @@ class Audience:
     capabilities: tuple[str, ...] = ()
 
     @classmethod
-    def asked(cls, form: Form, endpoints: Endpoints, directory: Directory) -> Audience:
+    def asked(cls, form: Form, endpoints: Endpoints, directory: Directories) -> Audience:
         """From `resource=` (v1.0, ADFS) or `scope=`; AADSTS500011 when no service here goes by that name."""
         capabilities = _capabilities(form.get("claims", ""))
         if "resource" in form:
@@ -135,7 +136,7 @@ class Authority:
     dialect: Dialect
 
     @classmethod
-    def named(cls, segment: str, v2: bool, directory: Directory) -> Authority:
+    def named(cls, segment: str, v2: bool, directory: Directories) -> Authority:
         """From the first path segment: `adfs`, `common`, `organizations`, a tenant's id or domain (AADSTS90002)."""
         if segment.lower() == "adfs":
             return cls(directory.tenants[0], "adfs")

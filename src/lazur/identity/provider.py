@@ -12,10 +12,11 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from lazur.identity.codes import DEVICE_INTERVAL, DEVICE_LIFE, AuthorizeRequest, Device, Devices, Statements
-from lazur.identity.directory import Application, LiveDirectory, User
+from lazur.identity.directory import LiveDirectory
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.keys import ALGORITHM, KeyRing
 from lazur.identity.oauth import Audience, Authority, Form, OAuthError, malformed, required
+from lazur.identity.objects import Application, User
 from lazur.identity.sealing import StampKey
 from lazur.identity.signin import Client, SignIn
 from lazur.identity.tokens import LIFETIME, Issuer, Subject

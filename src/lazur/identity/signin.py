@@ -17,9 +17,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 from joserfc.jws import extract_compact
 
-from lazur.identity.directory import NOBODY, Application, Directory, Tenant, User, check_password
+from lazur.identity.directory import Directories
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.oauth import Authority, Form, OAuthError, malformed, required, unknown_app
+from lazur.identity.objects import Application, Tenant, User
+from lazur.identity.passwords import NOBODY, check_password
 from lazur.kernel.clock import Clock
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -97,7 +99,7 @@ class SignIn:
         self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
         self._used_assertions: dict[str, int] = {}
 
-    async def user(self, directory: Directory, authority: Authority, upn: str, password: str) -> User:
+    async def user(self, directory: Directories, authority: Authority, upn: str, password: str) -> User:
         """The person of that name and password, if `authority` speaks for their tenant.
 
         AADSTS50126 for a wrong name or password, 50053 while locked, 50057 for a disabled account, 50020 for a person of
@@ -122,7 +124,7 @@ class SignIn:
             )
         return user
 
-    def application(self, directory: Directory, app_id: str, tenant: Tenant | None) -> Application:
+    def application(self, directory: Directories, app_id: str, tenant: Tenant | None) -> Application:
         """The registered application usable in `tenant` (None: not decided yet), or AADSTS700016."""
         app = directory.application(app_id)
         if app is None:
@@ -133,7 +135,7 @@ class SignIn:
             raise unknown_app(app_id, tenant.display_name)
         return app
 
-    def client(self, directory: Directory, form: Form, tenant: Tenant | None) -> Client:
+    def client(self, directory: Directories, form: Form, tenant: Tenant | None) -> Client:
         """The application a token request comes from, authenticated as its registration demands."""
         app = self.application(directory, required(form, "client_id"), tenant)
         if app.public:
@@ -207,8 +209,8 @@ class SignIn:
 
 
 def _assertion_key(app: Application, headers: dict[str, Any]) -> RSAKey:
-    for pem in app.certificates:
-        cert = x509.load_pem_x509_certificate(pem.encode())
+    for certificate in app.certificates:
+        cert = x509.load_pem_x509_certificate(certificate.pem.encode())
         # SHA-1 is the header's own definition (RFC 7515, 4.1.7); it only names the certificate.
         prints = {
             "x5t": _b64(cert.fingerprint(hashes.SHA1())),

@@ -16,9 +16,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 from joserfc.jws import extract_compact
 
-from lazur.identity.directory import Application, LiveDirectory, ServicePrincipal, User
+from lazur.identity.directory import LiveDirectory
 from lazur.identity.endpoints import Endpoints, normal
 from lazur.identity.keys import ALGORITHM, KeyRing
+from lazur.identity.objects import Application, ServicePrincipal, User
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
