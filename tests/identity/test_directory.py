@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
-from lazur.identity.directory import LiveDirectory, Remove, bootstrap
+from lazur.identity.directory import AlreadyThere, Directories, LiveDirectory, Remove, Write, bootstrap
 from lazur.identity.firstparty import AZ_CLI
+from lazur.identity.objects import (
+    Application,
+    AppRoleAssignment,
+    Group,
+    Link,
+    ServicePrincipal,
+    Stored,
+    Tenant,
+    User,
+)
 from lazur.identity.passwords import check_password
 from lazur.identity.sealing import StampKey
 from lazur.kernel.ids import SeededIds, SystemIds
@@ -54,3 +64,68 @@ def test_a_change_that_was_not_stored_did_not_happen() -> None:
         assert live.current is before and live.current.user(secrets.admin_object_id)
 
     asyncio.run(test())
+
+
+ALICE = User("a1", "t1", "alice@one.example", "Alice", "", federated=(("https://outside.example", "S-1"),))
+ONE, TWO = Tenant("t1", "One", "one.example", ("eins.example",)), Tenant("t2", "Two", "two.example")
+
+
+def edited(before: Directories, *things: Stored) -> Directories:
+    return before.edited([Write(thing) for thing in things])[0]
+
+
+def test_each_directory_holds_its_own() -> None:
+    both = edited(Directories(), ONE, TWO, ALICE, replace(ALICE, tenant_id="t2", upn="alice@two.example"))
+    assert [t.id for t in both.tenants] == ["t1", "t2"] and both.home.tenant is ONE
+    assert both.directory("EINS.example") is both.by_id["t1"] and both.directory("three.example") is None
+    assert both.by_id["t2"].user("alice@one.example") is None and both.user("ALICE@two.example") is both.by_id["t2"].user("a1")
+    assert both.by_id["t1"].federated("https://outside.example", "S-1") is ALICE
+    assert both.by_id["t1"].federated("https://outside.example", "s-1") is None
+
+
+def test_a_name_is_held_by_one() -> None:
+    one = edited(Directories(), ONE, ALICE)
+    with pytest.raises(AlreadyThere, match="userPrincipalName"):
+        edited(one, replace(ALICE, object_id="a2", federated=(), upn="Alice@One.example"))
+    with pytest.raises(AlreadyThere, match="verifiedDomains"):
+        edited(one, replace(TWO, domains=("Eins.example",)))
+    renamed = edited(one, replace(ALICE, upn="bob@one.example"))
+    assert renamed.user("alice@one.example") is None and renamed.user("bob@one.example") is not None
+    assert one.user("alice@one.example") is ALICE
+
+
+def test_groups_nest_and_may_contain_each_other() -> None:
+    def inside(source: str, target: str) -> Link:
+        return Link("member", "t1", source, target)
+
+    groups = [Group(f"g{n}", "t1", f"G{n}") for n in range(3)]
+    circle = [inside("g0", "g1"), inside("g1", "g2"), inside("g2", "g0"), inside("g2", "a1")]
+    made = edited(Directories(), ONE, ALICE, *groups, *circle).home
+    assert set(made.groups_of("a1")) == {"g0", "g1", "g2"} and set(made.members_of("g1")) == {"g2", "g0", "a1"}
+    assert made.linked("member", "g2") == ("g0", "a1")
+    changed, documents = made.edited([Remove(groups[2])])
+    assert changed.groups_of("a1") == () and changed.groups_of("g1") == ("g0",)
+    assert {name.rpartition("/link/")[2] for name, content in documents.items() if content is None and "link" in name} == {
+        "member/g1/g2", "member/g2/g0", "member/g2/a1",
+    }  # fmt: skip
+    assert set(made.groups_of("a1")) == {"g0", "g1", "g2"}
+
+
+def test_app_roles_reach_users_through_groups_only() -> None:
+    app = Application("api", "o1", "t1", "Api", properties={"appRoles": [{"id": "r1", "value": "Read"}]})
+    service, caller = ServicePrincipal("s1", "api", "t1", "Api"), ServicePrincipal("s2", "caller", "t1", "Caller")
+    links = [Link("member", "t1", "g", "a1"), Link("member", "t1", "g", "s2")]
+    held = AppRoleAssignment("x", "t1", "g", "s1", "r1")
+    made = edited(Directories(), ONE, ALICE, Group("g", "t1", "G"), app, service, caller, *links, held).home
+    assert made.roles_for("a1", "API", app) == ("Read",)
+    assert made.roles_for("s2", "api", app) == ()
+    without, documents = made.edited([Remove(service)])
+    assert without.roles_for("a1", "api", app) == () and documents["directory/t1/appRoleAssignment/x"] is None
+
+
+def test_an_application_of_another_directory_is_not_there_unless_it_is_for_several() -> None:
+    app = Application("app", "o1", "t1", "App")
+    made = edited(Directories(), ONE, TWO, app)
+    assert made.usable("APP", "t1") is app and made.usable("app", "t2") is None and made.usable(AZ_CLI, "t2") is not None
+    assert edited(made, ServicePrincipal("s", "app", "t2", "App")).usable("app", "t2") is app
+    assert edited(made, replace(app, sign_in_audience="AzureADMultipleOrgs")).usable("app", "t2") is not None

@@ -114,7 +114,7 @@ class Directory:
     tenant: Tenant
     objects: Mapping[str, DirectoryObject] = field(default_factory=dict)
     assignments: Mapping[str, AppRoleAssignment] = field(default_factory=dict)
-    # "upn:alice@…", "app:<app id>", "sp:<app id>" -> object id
+    # "upn:alice@…", "outside:<issuer> <subject>", "app:<app id>", "sp:<app id>" -> object id
     names: Mapping[str, str] = field(default_factory=dict)
     # (kind, source) -> targets and (kind, target) -> sources, in the order they were made
     targets: _Ends = field(default_factory=dict)
@@ -150,6 +150,11 @@ class Directory:
         """The presence here of an application, by application (client) id."""
         found = self.objects.get(self.names.get(f"sp:{app_id.lower()}", ""))
         return found if isinstance(found, ServicePrincipal) else None
+
+    def federated(self, issuer: str, subject: str) -> User | None:
+        """Who goes by `subject` at the outside provider `issuer`."""
+        found = self.objects.get(self.names.get(_outside(issuer, subject), ""))
+        return found if isinstance(found, User) else None
 
     def linked(self, kind: LinkKind, source: str) -> tuple[str, ...]:
         """The ids of the members (owners, …) of `source`."""
@@ -268,17 +273,17 @@ class _Draft:
                 self.remove(Link(kind, tenant, source, id))
         for held in [a for a in self._assignments.values() if id in (a.principal_id, a.resource_id)]:
             self.remove(held)
-        for label, name in _names_of(self._objects.pop(id)):
-            del self._names[f"{label}:{name.lower()}"]
+        for name in _names_of(self._objects.pop(id)):
+            del self._names[name]
 
     def _name(self, thing: DirectoryObject) -> None:
         """Let `thing` be found by its names; two objects with one name are refused."""
         if old := self._objects.get(thing.object_id):
-            for label, name in _names_of(old):
-                del self._names[f"{label}:{name.lower()}"]
-        for label, name in _names_of(thing):
-            if self._names.setdefault(f"{label}:{name.lower()}", thing.object_id) != thing.object_id:
-                raise AlreadyThere("userPrincipalName" if label == "upn" else "appId")
+            for name in _names_of(old):
+                del self._names[name]
+        for name in _names_of(thing):
+            if self._names.setdefault(name, thing.object_id) != thing.object_id:
+                raise AlreadyThere(_PROPERTIES[name.partition(":")[0]])
 
     def _ends(self, index: dict[tuple[LinkKind, str], Mapping[str, None]], kind: LinkKind, end: str) -> dict[str, None]:
         """The entry of `index`, as one this change may write to."""
@@ -290,16 +295,24 @@ class _Draft:
         return found
 
 
-def _names_of(thing: DirectoryObject) -> list[tuple[str, str]]:
+_PROPERTIES = {"upn": "userPrincipalName", "outside": "identities", "app": "appId", "sp": "appId"}
+
+
+def _names_of(thing: DirectoryObject) -> list[str]:
     match thing:
         case User():
-            return [("upn", thing.upn)]
+            return [f"upn:{thing.upn.lower()}", *(_outside(*there) for there in thing.federated)]
         case Application():
-            return [("app", thing.app_id)]
+            return [f"app:{thing.app_id.lower()}"]
         case ServicePrincipal():
-            return [("sp", thing.app_id)]
+            return [f"sp:{thing.app_id.lower()}"]
         case Group():
             return []
+
+
+def _outside(issuer: str, subject: str) -> str:
+    # Subjects differ by case alone at some providers.
+    return f"outside:{issuer} {subject}"
 
 
 _FIRST_PARTY = {a.app_id: a for a in FIRST_PARTY}
@@ -494,12 +507,21 @@ class LiveDirectory:
             return changed
 
     async def set_password(self, object_id: str, password: str, ids: Ids, now: int) -> None:
-        """Give a user a new password and void the tokens issued before `now` (seconds since the epoch)."""
+        """Give a user a new password and void the tokens issued until `now` (seconds since the epoch)."""
         hashed = await asyncio.to_thread(hash_password, password, ids)
 
         def edit(directories: Directories) -> Sequence[Edit]:
             user = directories.user(object_id)
-            return [Write(replace(user, password_hash=hashed, sessions_from=now))] if user else []
+            return [Write(replace(user, password_hash=hashed, sessions_from=now + 1))] if user else []
+
+        await self.change(edit)
+
+    async def revoke(self, tenant_id: str, object_id: str, now: int) -> None:
+        """Void the tokens of a user or service principal issued until `now` (seconds since the epoch)."""
+
+        def edit(directories: Directories) -> Sequence[Edit]:
+            found = directories.by_id[tenant_id].object(object_id)
+            return [Write(replace(found, sessions_from=now + 1))] if isinstance(found, User | ServicePrincipal) else []
 
         await self.change(edit)
 

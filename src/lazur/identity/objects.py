@@ -45,7 +45,8 @@ class Tenant:
 @dataclass(frozen=True)
 class User:
     """A person. Tokens issued before `sessions_from` (seconds since the epoch) are void; `change_password` asks for a new
-    one at the next sign-in."""
+    one at the next sign-in; `federated` are their (issuer, subject) at outside providers, beside which `password_hash` may be
+    empty."""
 
     object_id: str
     tenant_id: str
@@ -56,6 +57,7 @@ class User:
     sessions_from: int = 0
     created: int = 0
     change_password: bool = False
+    federated: tuple[tuple[str, str], ...] = ()
     properties: Properties = field(default_factory=dict, hash=False)
 
 
@@ -106,7 +108,8 @@ class Certificate:
 
 @dataclass(frozen=True)
 class FederatedCredential:
-    """A token of another issuer that stands for this application's own credential."""
+    """A token of another issuer that stands for this application's own credential. `keys` is the issuer's JWK set where the
+    stamp cannot fetch it."""
 
     id: str
     name: str
@@ -114,6 +117,7 @@ class FederatedCredential:
     subject: str
     audiences: tuple[str, ...]
     description: str = ""
+    keys: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True)
