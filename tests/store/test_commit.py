@@ -192,6 +192,20 @@ def test_lists_are_ordered_and_bounded(make: Make) -> None:
     on(make, work)
 
 
+def test_documents_are_listed_by_prefix_and_removed(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        rows = [Document(name, 1, {"of": name}) for name in ("a/2", "a/1", "a", "a0", "b/1")]
+        await store.commit(Change(documents=rows))
+        assert list(store.documents("a/")) == [rows[1], rows[0]]
+        await refused(store, Change(documents=[Document("a/1", 3, None)]))
+        await store.commit(Change(documents=[Document("a/1", 2, None)]))
+        assert list(store.documents("a/")) == [rows[0]] and store.document("a/1") == Document("a/1", 0, None)
+        await store.commit(Change(documents=[Document("a/1", 1, {"of": "again"})]))
+        assert store.document("a/1").content == {"of": "again"}
+
+    on(make, work)
+
+
 def test_documents_are_compared_and_swapped(make: Make) -> None:
     async def work(store: SqliteStore) -> None:
         assert store.document("keys") == Document("keys", 0, None)

@@ -191,7 +191,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Document:
-    """A small platform document that is no resource (directory, signing keys, role assignments)."""
+    """A small platform document that is no resource (an object of a directory, the signing keys); content None removes it."""
 
     name: str
     version: int

@@ -78,7 +78,11 @@ class Store(Protocol):
         ...
 
     def document(self, name: str) -> Document:
-        """A platform document; version 0 with content None when it was never written."""
+        """A platform document; version 0 with content None when it was never written, or removed since."""
+        ...
+
+    def documents(self, prefix: str) -> Sequence[Document]:
+        """The platform documents whose name starts with `prefix`, ordered by name."""
         ...
 
     def feed(self, since: int, limit: int = 1000) -> Sequence[Entry]:

@@ -218,6 +218,11 @@ class SqliteStore:
         row = self._reader.execute("SELECT version, content FROM documents WHERE name = ?", (name,)).fetchone()
         return Document(name, row[0], json.loads(row[1])) if row else Document(name, 0, None)
 
+    def documents(self, prefix: str) -> Sequence[Document]:
+        sql = "SELECT name, version, content FROM documents WHERE name >= ? AND name < ? ORDER BY name"
+        rows = self._reader.execute(sql, (prefix, prefix + "\U0010ffff"))
+        return [Document(name, version, json.loads(content)) for name, version, content in rows]
+
     def feed(self, since: int, limit: int = 1000) -> Sequence[Entry]:
         sql = "SELECT sequence, what, key, domain FROM feed WHERE sequence > ? ORDER BY sequence LIMIT ?"
         return [Entry(*r) for r in self._reader.execute(sql, (since, limit))]
@@ -432,6 +437,9 @@ def _document(db: sqlite3.Connection, document: Document) -> None:
     row = db.execute("SELECT version FROM documents WHERE name = ?", (document.name,)).fetchone()
     if (row[0] if row else 0) != document.version - 1:
         raise Conflict(f"The platform document '{document.name}' was changed by another request.")
-    values = (document.name, document.version, dumps(document.content))
-    db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", values)
+    if document.content is None:
+        db.execute("DELETE FROM documents WHERE name = ?", (document.name,))
+    else:
+        values = (document.name, document.version, dumps(document.content))
+        db.execute("INSERT OR REPLACE INTO documents VALUES (?, ?, ?)", values)
     _log(db, "document", document.name)
