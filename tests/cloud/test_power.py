@@ -7,8 +7,9 @@ import pytest
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
 from lazur.kernel.simulation import run_virtual
+from lazur.lifecycle.control_plane import Machine
 from lazur.model.armid import ArmId
-from tests.cloud.cloud import Cloud
+from tests.cloud.cloud import VERSION, Cloud
 from tests.cloud.test_life import COMPUTE, NETWORK, nic_body, vm_body, vnet_body
 
 
@@ -78,3 +79,80 @@ def test_start_of_a_running_machine_disturbs_nothing() -> None:
         await cloud.stop()
 
     run_virtual(main)
+
+
+def test_a_tag_starts_nothing_that_switched_itself_off() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock).start()
+        vm, uid = await _machine(cloud)
+        host, world = next((n, h) for n, h in cloud.world.hosts.items() if uid in h.room.machines)
+        world.room.power_off_inside(uid)
+        await clock.sleep(120)
+        await _tag(cloud, vm, "seen")
+        assert _power(cloud, vm) == "PowerState/stopped" and world.room.starts[uid] == 1
+        await cloud.act(vm, "start")
+        # Nor when nobody saw it go off, and the tag was known before that.
+        await cloud.kill(f"host/{host}")
+        world.room.power_off_inside(uid)
+        await cloud.plane.pipeline.patch(cloud.owner, vm, {"tags": {"a": "unseen"}}, VERSION)
+        await clock.sleep(60)
+        await cloud.revive(f"host/{host}")
+        await cloud.settled()
+        assert _power(cloud, vm) == "PowerState/stopped" and world.room.starts[uid] == 2
+        await cloud.act(vm, "restart")
+        assert _power(cloud, vm) == "PowerState/running" and world.room.starts[uid] == 3
+        await cloud.stop()
+
+    run_virtual(main)
+
+
+def test_a_tag_starts_nothing_that_was_given_up() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock).start()
+        vm, uid = await _machine(cloud)
+        room = next(h.room for h in cloud.world.hosts.values() if uid in h.room.machines)
+        for _ in range(5):
+            room.crash(uid)
+            await clock.sleep(40)
+        before = room.starts[uid]
+        with pytest.raises(LazurError, match="died 5 times"):
+            await _tag(cloud, vm, "x")
+        assert room.starts[uid] == before
+        await cloud.stop()
+
+    run_virtual(main)
+
+
+def test_a_deallocated_machine_that_is_powered_off_stays_deallocated() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock).start()
+        vm, _ = await _machine(cloud)
+        await cloud.act(vm, "deallocate")
+        await cloud.act(vm, "powerOff")
+        assert _power(cloud, vm) == "PowerState/deallocated"
+        record = cloud.world.store.get(vm.key)
+        assert record is not None and "host" not in record.allocated and not cloud.world.store.desires(vm.key)
+        await cloud.act(vm, "start")
+        assert _power(cloud, vm) == "PowerState/running"
+        await cloud.stop()
+
+    run_virtual(main)
+
+
+def test_a_machine_that_never_found_a_place_is_stopped_without_one() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock, machines=(Machine("h01", 4, 256, driver="simulated"),)).start()
+        with pytest.raises(LazurError, match="AllocationFailed"):
+            await _machine(cloud)
+        vm = cloud.group().resource(f"{COMPUTE}/virtualMachines", "vm1")
+        await cloud.act(vm, "powerOff")
+        assert _power(cloud, vm) == "PowerState/stopped"
+        await cloud.stop()
+
+    run_virtual(main)
+
+
+async def _tag(cloud: Cloud, vm: ArmId, value: str) -> None:
+    accepted = await cloud.plane.pipeline.patch(cloud.owner, vm, {"tags": {"a": value}}, VERSION)
+    assert accepted.operation is not None
+    await cloud.ended(accepted.operation)

@@ -162,15 +162,19 @@ def test_data_disks_are_plugged_while_it_runs() -> None:
     play(script)
 
 
-def test_a_guest_that_left_by_itself_stays_off_until_the_desire_changes() -> None:
+def test_a_guest_that_left_by_itself_stays_off_until_a_start_is_asked_for() -> None:
     async def script(world: World) -> None:
         world.host.room.power_off_inside(UID)
         await advance(world.clock, lambda: world.observed()["power"] == "stopped")
         await settle(world.clock, 600)
         assert starts(world) == 1
         assert world.host.room.machines == {}
-        world.plane.want("vm", UID, 2, payload())
+        world.plane.want("vm", UID, 2, payload(imds={"tags": "a:b"}))
         await reach(world, 2)
+        await settle(world.clock, 60)
+        assert starts(world) == 1
+        world.plane.want("vm", UID, 3, payload(starts=1))
+        await reach(world, 3)
         assert starts(world) == 2
 
     play(script)

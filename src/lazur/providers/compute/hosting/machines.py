@@ -1,9 +1,9 @@
 """The handler of `vm` desires: one look at desire, record and process, one step towards what is wanted, one report.
 
 A machine's life here: taps, CD and process appear at a start; a stop is the power button and, thirty seconds later, the
-plug; a guest that switches itself off stays off until the desire changes; a process that dies otherwise is started again
-with growing pauses and given up after five quick deaths. Disks are never touched. Must never wait: whoever has to wait
-answers PENDING and is woken by `watch`.
+plug; a guest that switches itself off stays off until a start or restart is asked for; a process that dies otherwise is
+started again with growing pauses and given up after five quick deaths. Disks are never touched. Must never wait: whoever
+has to wait answers PENDING and is woken by `watch`.
 """
 
 from __future__ import annotations
@@ -163,16 +163,16 @@ class VmHandler:
 
     async def _bring_up(self, desire: Desire, wish: VmWish, record: Record, status: Status) -> Report:
         """The machine is wanted and does not run: find out why, and start it unless that would be wrong."""
-        if status.phase is Phase.OFF and record.generation >= desire.generation:
-            record = self._save(wish.uid, replace(record, self_stopped=desire.generation))
+        if status.phase is Phase.OFF and record.run == wish.run:
+            record = self._save(wish.uid, replace(record, self_stopped=wish.run))
         elif status.phase is Phase.DEAD:
-            record = self._save(wish.uid, self._after_death(desire, record, status))
+            record = self._save(wish.uid, self._after_death(wish, record, status))
         if status.phase is not Phase.ABSENT:
             await self._parts.hypervisor.kill(wish.uid)
         off = Status(wish.uid, Phase.ABSENT)
-        if record.self_stopped == desire.generation:
+        if record.self_stopped == wish.run:
             return await self._left_by_itself(desire, wish, record, off)
-        if record.gave_up == desire.generation:
+        if record.gave_up == wish.run:
             message = f"The process of machine '{wish.name}' died {record.deaths} times soon after its start."
             step = " Its last words are attached; a start of the machine tries again."
             error = LazurError("MachineDied", message + step, info=await self._evidence(wish.uid, record.evidence), status=500)
@@ -181,35 +181,35 @@ class VmHandler:
         if wait > 0:
             self._alarm(wish.uid, wait)
             return self._report(desire, State.PENDING, off)
-        record = await self._start(desire, wish, record)
+        record = await self._start(wish, record)
         return await self._tend(desire, wish, record, await self._parts.hypervisor.status(wish.uid))
 
-    def _after_death(self, desire: Desire, record: Record, status: Status) -> Record:
+    def _after_death(self, wish: VmWish, record: Record, status: Status) -> Record:
         now = self._now()
         quick = record.started is not None and now - record.started < QUICK_DEATH_SECONDS
         deaths = record.deaths + 1 if quick else 1
-        _log.warning("machine_died", uid=desire.key, deaths=deaths, last_words=status.last_words[-500:])
+        _log.warning("machine_died", uid=wish.uid, deaths=deaths, last_words=status.last_words[-500:])
         return replace(
             record,
             deaths=deaths,
             # The first death costs no pause: the guest's users wait.
             not_before=now + (0.0 if deaths == 1 else min(_LONGEST_PAUSE, 2.0 ** (deaths - 2))),
-            gave_up=desire.generation if deaths >= DEATHS_LIMIT else None,
+            gave_up=wish.run if deaths >= DEATHS_LIMIT else None,
             evidence=status.last_words,
         )
 
-    async def _start(self, desire: Desire, wish: VmWish, record: Record) -> Record:
+    async def _start(self, wish: VmWish, record: Record) -> Record:
         parts = self._parts
         taps = [nic.tap for nic in wish.nics]
         stale = sorted(set(record.taps) - set(taps))
-        fresh = desire.generation != record.generation
+        fresh = record.run != wish.run
         # Before the first effect: whatever happens next, the taps are known and this restart counts as done.
         record = self._save(
             wish.uid,
             replace(
                 record,
                 restart=wish.restart,
-                generation=desire.generation,
+                run=wish.run,
                 started=self._now(),
                 deaths=0 if fresh else record.deaths,
                 taps=(*stale, *taps),
@@ -255,7 +255,7 @@ class VmHandler:
         for uid in sorted(wanted.keys() - set(status.disks)):
             await parts.hypervisor.attach_disk(wish.uid, self._disk(wanted[uid]))
         status = replace(status, disks=sorted({wish.os_disk.uid, *wanted}))
-        seen = replace(record, generation=desire.generation)
+        seen = replace(record, run=wish.run)
         if record.deaths and self._now() - (record.started or 0.0) > QUICK_DEATH_SECONDS:
             seen = replace(seen, deaths=0, evidence="")
         if not record.provisioned and self._ready(wish, plugs):

@@ -25,22 +25,22 @@ class Record:
 
     restart: int | None = None
     """The restart number that was carried out."""
-    generation: int = 0
-    """The generation the process was last seen running for."""
+    run: str = ""
+    """The wish to run (`VmWish.run`) that the process was last started or seen running for."""
     started: float | None = None
     """When the process was last started."""
     stop_asked: float | None = None
     """When a stop began, be it for good, for a restart or for a new size."""
-    self_stopped: int | None = None
-    """The generation at which the guest had switched itself off."""
+    self_stopped: str | None = None
+    """The wish to run at which the guest had switched itself off."""
     provisioned: bool = False
     """The guest was ready once; later starts need not wait for it."""
     deaths: int = 0
     """Unexpected deaths in a row, each soon after its start."""
     not_before: float = 0.0
     """No start before this, after deaths."""
-    gave_up: int | None = None
-    """The generation at which its deaths were too many."""
+    gave_up: str | None = None
+    """The wish to run at which its deaths were too many."""
     evidence: str = ""
     """Last words of the process that died last."""
     taps: Sequence[str] = ()

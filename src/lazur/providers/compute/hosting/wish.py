@@ -55,6 +55,7 @@ class VmWish:
     vm_id: str
     name: str
     running: bool
+    starts: int
     restart: int
     hard_stop: bool
     cores: int
@@ -66,6 +67,11 @@ class VmWish:
     expects_agent: bool
     """Whether the image declares an agent that reports when the guest is ready."""
     ready_seconds: float
+
+    @property
+    def run(self) -> str:
+        """Changes with every wish to run, and with nothing else: what a guest or a crash ended stays ended until then."""
+        return f"{self.starts}/{self.restart}"
 
 
 def tap_name(nic_uid: str) -> str:
@@ -88,6 +94,7 @@ def vm_wish(desire: Desire) -> VmWish:
             vm_id=payload["vmId"],
             name=payload["name"],
             running=payload["power"] == "running",
+            starts=int(payload.get("starts", 0)),
             restart=int(payload.get("restart", 0)),
             hard_stop=bool(payload.get("hardStop", False)),
             cores=int(payload["cores"]),

@@ -194,6 +194,9 @@ def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools:
         "deallocate": {"power": "deallocated", "hardStop": False},
         "restart": {"restart": intent["restart"] + 1, "hardStop": False},
     }
+    if action == "powerOff" and intent["power"] == "deallocated":
+        # More than off already; a place would be taken for nothing.
+        return Act(intent)
     if action == "restart" and intent["power"] != "running":
         message = f"Operation 'restart' is not allowed on VM '{record.id.name}' since the VM is not running; start it instead."
         raise LazurError("OperationNotAllowed", message, status=409)

@@ -6,7 +6,7 @@ before its disks and interfaces are ready.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lazur.control.context import Context
@@ -15,22 +15,25 @@ from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import FAILED, SUCCEEDED, DesireRecord, Document, Record, Wanted
 from lazur.providers.compute.sizes import sizes
+from lazur.providers.compute.virtual_machines.holding import HOLDS, devices, held_elsewhere, still_held, without
 from lazur.providers.compute.virtual_machines.payload import machine_payload
 from lazur.providers.compute.virtual_machines.placement import Host, Placed, choose
 
 _GUARD = "placement"
 _HOSTS = "microsoft.fabric.admin/hosts"
 _MACHINES = "microsoft.compute/virtualmachines"
+_LOOK_AGAIN = 2.0
 
 
 async def reconcile(context: Context, record: Record) -> Plan:
     """Bring the machine to the power state its intent names."""
     stored = context.desires(record)
-    if record.intent.get("power") == "deallocated":
+    power = record.intent.get("power", "running")
+    if power == "deallocated":
         return _deallocated(record, stored)
     allocated, guard = dict(record.allocated), None
     # A machine that has its place can always be stopped, whatever became of its disks or of the room for another size.
-    if record.intent.get("power") == "running" or allocated.get("host") is None:
+    if power == "running":
         waiting = _not_ready(context, record)
         if waiting is not None:
             return waiting
@@ -42,16 +45,37 @@ async def reconcile(context: Context, record: Record) -> Plan:
                 return Plan(Failed(error), status={**record.status, "power": record.status.get("power", "stopped")})
             known = context.store.document(_GUARD)
             guard = Document(_GUARD, known.version, {"machine": record.key})
+    elif allocated.get("host") is None:
+        return _stopped_without_place(record, stored)
     if any(d.wanted.domain != f"host/{allocated['host']}" for d in stored):
         # It moves: the place is given up, and nothing starts elsewhere, before the old host has let go of the disks.
         return Plan(Waiting("stopping on its former host"), desires=(), status={**record.status, "power": "stopping"})
+    return _on_its_host(context, record.with_(allocated=allocated), stored, guard)
+
+
+def _on_its_host(context: Context, record: Record, stored: Sequence[DesireRecord], guard: Document | None) -> Plan:
+    """The machine's desires, once it is settled where it runs."""
+    machines = [d for d in stored if d.wanted.kind == "vm"]
+    payload, secrets = machine_payload(context, record)
+    held = still_held(record, machines)
+    taken = held_elsewhere(context, record, devices(payload) - held)
+    status = _seen(context, record, stored)
+    if taken:
+        holders = ", ".join(sorted({other.id.name for other in taken.values()}))
+        status["waitingFor"] = reason = f"the host of {holders} has not let go of a disk or interface yet"
+        up = any(d.wanted.payload["power"] == "running" and not d.removed for d in machines)
+        if payload["power"] == "running" and not up:
+            # A guest that came up without its disks would take them for lost.
+            return Plan(Waiting(reason, _LOOK_AGAIN), status=status)
+        payload = without(payload, taken)
+    allocated = {**record.allocated, HOLDS: sorted(held | devices(payload))}
     domain = f"host/{allocated['host']}"
-    payload, secrets = machine_payload(context, record.with_(allocated=allocated))
     wanted = [Wanted(domain, "vm", record.uid, payload, secrets)]
-    outcome = outcome_of([d for d in stored if d.wanted.kind == "vm"], wanted)
+    outcome = outcome_of(machines, wanted)
+    if taken and not isinstance(outcome, Failed):
+        outcome = Waiting(status["waitingFor"], _LOOK_AGAIN)
     if record.intent.get("capture"):
         wanted.append(Wanted(domain, "capture", record.uid, {"vm": record.uid, "nonce": record.intent["capture"]}))
-    status = _seen(context, record, stored, allocated)
     return Plan(outcome, desires=wanted, allocated=allocated, status=status, guard=guard)
 
 
@@ -59,9 +83,19 @@ def _deallocated(record: Record, stored: Sequence[DesireRecord]) -> Plan:
     """Give the place up once nothing runs any more; the disks stay."""
     if stored:
         return Plan(Waiting("stopping"), desires=(), status={**record.status, "power": "deallocating"})
-    kept = {k: v for k, v in record.allocated.items() if k not in ("host", "cores", "memoryMiB")}
     status = {"power": "deallocated", "diskNames": record.status.get("diskNames", [])}
-    return Plan(Ready(), desires=(), allocated=kept, status=status)
+    return Plan(Ready(), desires=(), allocated=_placeless(record), status=status)
+
+
+def _stopped_without_place(record: Record, stored: Sequence[DesireRecord]) -> Plan:
+    """Stopped before it ever ran: there is nothing to stop, and no place is taken for it."""
+    if stored:
+        return Plan(Waiting("stopping"), desires=(), status={**record.status, "power": "stopping"})
+    return Plan(Ready(), desires=(), allocated=_placeless(record), status={**record.status, "power": "stopped"})
+
+
+def _placeless(record: Record) -> dict[str, Any]:
+    return {k: v for k, v in record.allocated.items() if k not in ("host", "cores", "memoryMiB", HOLDS)}
 
 
 def _not_ready(context: Context, record: Record) -> Plan | None:
@@ -123,7 +157,7 @@ def _fault_domains(context: Context, record: Record) -> int:
     return int(found.properties.get("platformFaultDomainCount", 2)) if found else 1
 
 
-def _seen(context: Context, record: Record, stored: Sequence[DesireRecord], allocated: Mapping[str, Any]) -> dict[str, Any]:
+def _seen(context: Context, record: Record, stored: Sequence[DesireRecord]) -> dict[str, Any]:
     """What the host reported last, kept for the instance view."""
     desire = next((d for d in stored if d.wanted.kind == "vm" and not d.removed), None)
     observed = desire.observed if desire else {}
@@ -142,8 +176,8 @@ def _seen(context: Context, record: Record, stored: Sequence[DesireRecord], allo
         status["accelerator"] = observed["accelerator"]
     if context.stamp.simulated or observed.get("accelerator") == "simulated":
         status["simulated"] = True
-    if "faultDomain" in allocated:
-        status["faultDomain"] = allocated["faultDomain"]
+    if "faultDomain" in record.allocated:
+        status["faultDomain"] = record.allocated["faultDomain"]
     return status
 
 

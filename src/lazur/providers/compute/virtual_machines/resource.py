@@ -223,6 +223,8 @@ def instance_view(record: Record) -> dict[str, Any]:
          "displayStatus": f"Provisioning {state}", "time": rfc3339(record.changed)},
         {"code": f"PowerState/{power}", "level": "Info", "displayStatus": POWER.get(power, power)},
     ]  # fmt: skip
+    if "waitingFor" in seen:
+        statuses[0]["message"] = f"Waiting: {seen['waitingFor']}."
     guest = seen.get("guest", "Unknown")
     said = seen.get("guestMessage") or ("Guest agent is running" if guest == "Ready" else "No report from the guest yet")
     view: dict[str, Any] = {
