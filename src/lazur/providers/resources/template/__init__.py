@@ -35,6 +35,7 @@ in defaults keep their first value.
 """
 
 from lazur.providers.resources.template.body import NestedDeployment, evaluate_body, nested_deployment, outputs
+from lazur.providers.resources.template.deep import Notice, Step, Steps, World, steps
 from lazur.providers.resources.template.evaluate import evaluate
 from lazur.providers.resources.template.expand import Expansion, expand
 from lazur.providers.resources.template.nodes import Copy, Node
@@ -49,6 +50,7 @@ from lazur.providers.resources.template.scope import (
     LookupNeeded,
     Question,
     Scope,
+    Unanswerable,
 )
 from lazur.providers.resources.template.target import Target, check_location, target
 
@@ -63,10 +65,15 @@ __all__ = [
     "LookupNeeded",
     "NestedDeployment",
     "Node",
+    "Notice",
     "Question",
     "Scope",
+    "Step",
+    "Steps",
     "Target",
     "Template",
+    "Unanswerable",
+    "World",
     "bind",
     "check_location",
     "evaluate",
@@ -77,5 +84,6 @@ __all__ = [
     "parameters_echo",
     "parse_template",
     "read_body",
+    "steps",
     "target",
 ]

@@ -22,9 +22,13 @@ from lazur.providers.resources.template.scope import Lookup, Scope
 from lazur.providers.resources.template.values import find, get
 
 
-def evaluate_body(node: Node, scope: Scope, lookup: Lookup) -> dict[str, Any]:
-    """What to PUT at `node.id`: location, tags, properties and whatever else the template gives, nulls kept."""
-    frame = replace(new_frame(scope, Phase.RUNTIME, lookup=lookup), loops=node.loops, loop=node.loop)
+def evaluate_body(node: Node, scope: Scope, lookup: Lookup, *, preview: bool = False) -> dict[str, Any]:
+    """What to PUT at `node.id`: location, tags, properties and whatever else the template gives, nulls kept.
+
+    A `preview` keeps expressions as they are written when the lookup raises `Unanswerable`.
+    """
+    frame = new_frame(scope, Phase.RUNTIME, lookup=lookup)
+    frame = replace(frame, loops=node.loops, loop=node.loop, preview=preview)
     try:
         body = _deployment(node, frame) if node.is_deployment else evaluate_value(dict(node.body), frame, node.path)
         frame.budget.weigh(body)

@@ -22,7 +22,7 @@ from lazur.providers.resources.template.frame import Frame, Phase
 from lazur.providers.resources.template.functions import lookup
 from lazur.providers.resources.template.functions.registry import Function
 from lazur.providers.resources.template.parser import Call, Literal, Node, is_expression, parse, plain
-from lazur.providers.resources.template.scope import Lookup, Scope
+from lazur.providers.resources.template.scope import Lookup, Scope, Unanswerable
 from lazur.providers.resources.template.values import Budget, find, get, is_int, kind
 
 
@@ -48,6 +48,10 @@ def evaluate_text(text: str, frame: Frame) -> Any:
         return ENGINE.node(parse(text), frame)
     except ExpressionFault as e:
         raise ExpressionFault(frame.scope.hiding(e.message), path=e.target) from None
+    except Unanswerable:
+        if frame.preview:
+            return text
+        raise
     except RecursionError:
         raise ExpressionFault("The template's expressions are nested too deep") from None
 

@@ -54,6 +54,8 @@ class Frame:
     local: Mapping[str, Any] | None = None
     """Arguments of the user's function being evaluated, by lower-case name."""
     lambdas: Mapping[str, Any] = field(default_factory=dict)
+    preview: bool = False
+    """Whether an expression that can't be answered yet is kept as it is written."""
 
     def within(self, name: str, index: int) -> Frame:
         """This frame inside one turn of a copy loop."""

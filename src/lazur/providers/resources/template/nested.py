@@ -15,6 +15,7 @@ from lazur.providers.resources.template.frame import Frame
 from lazur.providers.resources.template.graph import is_inner
 from lazur.providers.resources.template.nodes import DEPLOYMENTS
 from lazur.providers.resources.template.parser import Access, Call, Literal, Node, escaped, is_expression, parse, walk
+from lazur.providers.resources.template.scope import Unanswerable
 from lazur.providers.resources.template.values import get, to_json
 
 _RAW = ("parameters", "functions", "metadata", "definitions")
@@ -50,6 +51,10 @@ def _within(value: Any, frame: Frame, path: str) -> Any:
         result = ENGINE.node(tree, frame)
         frame.budget.weigh(result)
         return _plain_again(result)
+    except Unanswerable:
+        if not frame.preview:
+            raise
+        return escaped(value)
     except ExpressionFault as e:
         if e.target is None:
             e.target = path

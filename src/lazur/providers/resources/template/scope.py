@@ -178,11 +178,19 @@ class LookupNeeded(Exception):
         self.question = question
 
 
+class Unanswerable(Exception):
+    """Raised by a `Lookup` whose question only the deployment itself will answer; a preview keeps such an expression."""
+
+
 class Facts:
     """A `Lookup` of answers given so far, for callers that must await an answer."""
 
     def __init__(self) -> None:
-        self._answers: dict[Question, dict[str, Any]] = {}
+        self._answers: dict[Question, dict[str, Any] | None] = {}
+
+    def deny(self, question: Question) -> None:
+        """Remember that a question has no answer yet."""
+        self._answers[question] = None
 
     def put(self, question: Question, answer: dict[str, Any]) -> None:
         """Remember the answer to a question."""
@@ -198,4 +206,7 @@ class Facts:
     def _answer(self, question: Question) -> dict[str, Any]:
         if question not in self._answers:
             raise LookupNeeded(question)
-        return self._answers[question]
+        answer = self._answers[question]
+        if answer is None:
+            raise Unanswerable(question.id)
+        return answer
