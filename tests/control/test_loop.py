@@ -172,8 +172,10 @@ def test_an_answer_wakes_the_owner_of_the_desire() -> None:
     async def story(garage: Garage) -> None:
         await garage.write("a")
         await garage.write("b")
+        await garage.clock.sleep(1)
         assert garage.state("a") == "Updating"
-        reports = [Report("toy", "uid-a", 1, State.READY)]
+        (desire,) = garage.store.desires(car("a").key)
+        reports = [Report("toy", "uid-a", desire.generation, State.READY)]
         assert await garage.woken(garage.store.report("host/h01", reports)) == {"a"}
         assert (garage.state("a"), garage.state("b")) == ("Succeeded", "Updating")
 

@@ -71,7 +71,7 @@ async def refused(store: SqliteStore, change: Change) -> LazurError:
 
 def whole(store: SqliteStore) -> Any:
     """Everything in the store."""
-    tables = ("resources", "operations", "refs", "claims", "desires", "feed", "documents", "generations", "events")
+    tables = ("resources", "operations", "refs", "claims", "desires", "feed", "documents", "events")
     return {t: store._reader.execute(f"SELECT * FROM {t}").fetchall() for t in tables}
 
 

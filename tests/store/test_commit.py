@@ -9,7 +9,7 @@ import pytest
 
 from lazur.model.documents import Change, Claim, Document, Reference
 from lazur.store.sqlite import SqliteStore
-from tests.store.support import MACHINES, key, on, operation, record, refused, wanted, whole
+from tests.store.support import DISKS, GROUP, MACHINES, key, on, operation, record, refused, wanted, whole
 
 Make = Callable[[], SqliteStore]
 
@@ -202,6 +202,44 @@ def test_documents_are_listed_by_prefix_and_removed(make: Make) -> None:
         assert list(store.documents("a/")) == [rows[0]] and store.document("a/1") == Document("a/1", 0, None)
         await store.commit(Change(documents=[Document("a/1", 1, {"of": "again"})]))
         assert store.document("a/1").content == {"of": "again"}
+
+    on(make, work)
+
+
+def test_pages_meet_what_stays_once_while_others_come_and_go(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        names = [f"n{n:03}" for n in range(50)]
+        await store.commit(Change(records=[*map(record, names), *(record(n, type=MACHINES) for n in names)]))
+        for page, prefix in (1, ""), (7, "/subscriptions/sub/"), (50, GROUP.key + "/"), (99, ""):
+            assert _paged(store, page, prefix=prefix, type=DISKS) == names
+        assert len(_paged(store, 33, prefix=GROUP.key + "/")) == 100
+        first = store.list(type=DISKS, limit=10)
+        await store.commit(Change(records=[record("n000a"), record("n020a")], removed=[(first[-1].key, 1), (key("n030"), 1)]))
+        rest = [r.id.name for r in store.list(type=DISKS, after=first[-1].key)]
+        assert rest == sorted({*names[10:], "n020a"} - {"n030"})
+
+    on(make, work)
+
+
+def _paged(store: SqliteStore, page: int, **what: str) -> list[str]:
+    seen: list[str] = []
+    after = ""
+    while found := store.list(**what, after=after, limit=page):
+        seen += [r.id.name for r in found]
+        after = found[-1].key
+    return seen
+
+
+@pytest.mark.parametrize("type", ["", DISKS])
+@pytest.mark.parametrize("after", ["", key("n5")])
+def test_a_page_costs_what_is_on_it(make: Make, type: str, after: str) -> None:
+    async def work(store: SqliteStore) -> None:
+        asked: list[str] = []
+        store._reader.set_trace_callback(asked.append)
+        store.list(prefix=GROUP.key + "/", type=type, after=after, limit=3)
+        store._reader.set_trace_callback(None)
+        ((_, _, _, plan),) = store._reader.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")
+        assert plan.startswith("SEARCH") and "key>? AND key<?" in plan and "TEMP B-TREE" not in plan
 
     on(make, work)
 

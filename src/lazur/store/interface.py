@@ -33,8 +33,9 @@ class Store(Protocol):
         """The resource with that key."""
         ...
 
-    def list(self, *, prefix: str = "", type: str = "") -> Sequence[Record]:
-        """Resources whose key starts with `prefix` (with its trailing slash) and of `type`, ordered by key."""
+    def list(self, *, prefix: str = "", type: str = "", after: str = "", limit: int | None = None) -> Sequence[Record]:
+        """Resources whose key starts with `prefix` (with its trailing slash) and of `type`, ordered by key: the first `limit`
+        of those behind the key `after`."""
         ...
 
     def referrers(self, target: str) -> Sequence[Reference]:
@@ -46,11 +47,23 @@ class Store(Protocol):
         ...
 
     def claims(self, pool: str) -> dict[str, str]:
-        """value -> owner of one pool."""
+        """value -> owner of one pool: costs what the pool holds, where `holder` and `free` do not."""
+        ...
+
+    def holder(self, pool: str, value: str) -> str | None:
+        """Who holds `value` of `pool`."""
+        ...
+
+    def free(self, pool: str, first: str, last: str) -> str | None:
+        """The lowest address from `first` to `last` that nobody holds in `pool`, whose values are all IP addresses."""
         ...
 
     def desires(self, owner: str) -> Sequence[DesireRecord]:
         """Everything `owner` wants, removed desires that are not gone yet included."""
+        ...
+
+    def wanted(self, domain: str, key: str) -> str | None:
+        """The owner of a desire named `key`, of any kind, that stands in `domain` and is not removed."""
         ...
 
     def domain(self, domain: str, since: int) -> tuple[int, Sequence[DesireRecord]]:

@@ -12,6 +12,7 @@ CREATE INDEX IF NOT EXISTS refs_target ON refs (target);
 CREATE TABLE IF NOT EXISTS claims (
   pool TEXT NOT NULL, value TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (pool, value)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS claims_owner ON claims (owner);
+-- A desire's generation is the feed position it was last changed at.
 CREATE TABLE IF NOT EXISTS desires (
   domain TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, sequence INTEGER NOT NULL,
   generation INTEGER NOT NULL, removed INTEGER NOT NULL, payload TEXT NOT NULL, secrets TEXT NOT NULL,
@@ -23,10 +24,9 @@ CREATE TABLE IF NOT EXISTS feed (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, key TEXT NOT NULL, domain TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS documents (
   name TEXT PRIMARY KEY, version INTEGER NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS generations (
-  domain TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, last INTEGER NOT NULL,
-  PRIMARY KEY (domain, kind, key)) WITHOUT ROWID;
 -- The activity log, in the order it is read in. `doc` holds the whole event; nothing but trimming ever changes a row.
 CREATE TABLE IF NOT EXISTS events (
   subscription TEXT NOT NULL, time TEXT NOT NULL, id TEXT NOT NULL, doc TEXT NOT NULL,
   PRIMARY KEY (subscription, time, id)) WITHOUT ROWID;
+-- Generations were once counted here; the positions they are now are greater than any of those.
+DROP TABLE IF EXISTS generations;

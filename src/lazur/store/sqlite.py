@@ -13,6 +13,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,12 +31,21 @@ from lazur.store.codec import (
     record_from,
     record_text,
 )
+from lazur.store.runs import Addresses
 
 _SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 _BATCH = 200
 
-Write = Callable[[sqlite3.Connection], Collection[str]]
-"""Writes, and says which types and platform documents it touched."""
+
+@dataclass(frozen=True)
+class _Touched:
+    """What a write touched: types and platform documents by name, and claims as (pool, value, whether it is held now)."""
+
+    names: Collection[str] = ()
+    claims: Sequence[tuple[str, str, bool]] = ()
+
+
+Write = Callable[[sqlite3.Connection], _Touched]
 _Job = tuple[Write, "asyncio.Future[None]", asyncio.AbstractEventLoop]
 
 
@@ -57,6 +67,7 @@ class SqliteStore:
         # What was touched last at which feed position. Everything counts as touched when the store is opened.
         self._opened = self.position()
         self._editions: dict[str, int] = {}
+        self._addresses = Addresses(self.claims)
         # In order of arrival, so that a simulation wakes them the same way every time.
         self._waiters: dict[asyncio.Future[None], None] = {}
 
@@ -127,14 +138,14 @@ class SqliteStore:
     def _run(self, batch: Sequence[_Job], raise_here: bool = False) -> None:
         """One transaction, one sync, for all of `batch`; a job that fails undoes only itself."""
         done: list[tuple[_Job, Exception | None]] = []
-        touched: set[str] = set()
+        touched: list[_Touched] = []
         db = self._writer
         try:
             db.execute("BEGIN IMMEDIATE")
             for job in batch:
                 db.execute("SAVEPOINT job")
                 try:
-                    touched.update(job[0](db))
+                    touched.append(job[0](db))
                     done.append((job, None))
                 except Exception as error:
                     # Whatever is wrong with one job (text that SQLite cannot hold) must not stop the writer.
@@ -144,7 +155,9 @@ class SqliteStore:
             position = _position(db)
             db.execute("COMMIT")
             # Only now: whoever reads under a new edition must find what it stands for.
-            self._editions.update(dict.fromkeys(touched, position))
+            for one in touched:
+                self._editions.update(dict.fromkeys(one.names, position))
+                self._addresses.changed(one.claims)
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -163,11 +176,14 @@ class SqliteStore:
         row = self._reader.execute("SELECT doc FROM resources WHERE key = ?", (key,)).fetchone()
         return record_from(row[0]) if row else None
 
-    def list(self, *, prefix: str = "", type: str = "") -> Sequence[Record]:
-        sql, values = "SELECT doc FROM resources WHERE key >= ? AND key < ?", [prefix, prefix + "\U0010ffff"]
+    def list(self, *, prefix: str = "", type: str = "", after: str = "", limit: int | None = None) -> Sequence[Record]:
+        begin = "key >= ?" if prefix > after else "key > ?"
+        values: list[str | int] = [max(prefix, after), prefix + "\U0010ffff"]
+        sql = f"SELECT doc FROM resources WHERE {begin} AND key < ?"
         if type:
             sql, values = sql + " AND type = ?", [*values, type.lower()]
-        return [record_from(r[0]) for r in self._reader.execute(sql + " ORDER BY key", values)]
+        rows = self._reader.execute(sql + " ORDER BY key LIMIT ?", [*values, -1 if limit is None else limit])
+        return [record_from(r[0]) for r in rows]
 
     def referrers(self, target: str) -> Sequence[Reference]:
         rows = self._reader.execute(f"{_REFERRERS} ORDER BY source, path", (target, target + "/", target + "0"))
@@ -180,9 +196,21 @@ class SqliteStore:
     def claims(self, pool: str) -> dict[str, str]:
         return dict(self._reader.execute("SELECT value, owner FROM claims WHERE pool = ?", (pool,)).fetchall())
 
+    def holder(self, pool: str, value: str) -> str | None:
+        row = self._reader.execute("SELECT owner FROM claims WHERE pool = ? AND value = ?", (pool, value)).fetchone()
+        return row[0] if row else None
+
+    def free(self, pool: str, first: str, last: str) -> str | None:
+        return self._addresses.free(pool, first, last)
+
     def desires(self, owner: str) -> Sequence[DesireRecord]:
         rows = self._reader.execute(f"{_DESIRES} WHERE owner = ? ORDER BY domain, kind, key", (owner,))
         return [_desire(r) for r in rows]
+
+    def wanted(self, domain: str, key: str) -> str | None:
+        sql = "SELECT owner FROM desires WHERE domain = ? AND key = ? AND removed = 0 LIMIT 1"
+        row = self._reader.execute(sql, (domain, key)).fetchone()
+        return row[0] if row else None
 
     def domain(self, domain: str, since: int) -> tuple[int, Sequence[DesireRecord]]:
         # One snapshot: a desire that is written again between two reads would seem to be gone.
@@ -285,10 +313,10 @@ def _log(db: sqlite3.Connection, what: str, key: str, domain: str = "") -> int:
     return int(cursor.lastrowid or 0)
 
 
-def _apply(db: sqlite3.Connection, change: Change) -> Collection[str]:
-    """Write `change`; says which types and platform documents it touched."""
+def _apply(db: sqlite3.Connection, change: Change) -> _Touched:
     _check(db, change)
-    touched = {r.type for r in change.records} | {d.name for d in change.documents}
+    names = {r.type for r in change.records} | {d.name for d in change.documents}
+    claims: list[tuple[str, str, bool]] = []
     for record in change.records:
         _put(db, record)
     for key, version in change.removed:
@@ -296,16 +324,18 @@ def _apply(db: sqlite3.Connection, change: Change) -> Collection[str]:
         found = db.execute(sql, (key, version)).fetchall()
         if not found:
             raise Conflict("The resource changed while it was being removed.", target=key)
-        touched.add(found[0][0])
-        _rewire(db, key, (), ())
+        names.add(found[0][0])
+        _refer(db, key, ())
+        claims += _hold(db, key, ())
         _log(db, "resource", key)
     _check_unreferenced(db, change.unreferenced)
     for operation in change.operations:
         text, is_open = operation_text(operation), operation.ended is None
         db.execute("INSERT OR REPLACE INTO operations VALUES (?, ?, ?, ?)", (operation.id, operation.key, is_open, text))
         _log(db, "operation", operation.key)
-    for source, (references, claims) in change.rewire.items():
-        _rewire(db, source, references, claims)
+    for source, (references, held) in change.rewire.items():
+        _refer(db, source, references)
+        claims += [] if held is None else _hold(db, source, held)
     if change.desires_of is not None:
         _want(db, change.desires_of, change.desires)
     for document in change.documents:
@@ -313,7 +343,7 @@ def _apply(db: sqlite3.Connection, change: Change) -> Collection[str]:
     for event in change.events:
         row = (event.subscription, moment_text(event.time), event.id, event_text(event))
         db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", row)
-    return touched
+    return _Touched(names, claims)
 
 
 def _check(db: sqlite3.Connection, change: Change) -> None:
@@ -340,18 +370,33 @@ def _check_unreferenced(db: sqlite3.Connection, keys: Sequence[str]) -> None:
             raise Conflict(f"The resource came into use by '{row[0]}'.", target=key)
 
 
-def _rewire(db: sqlite3.Connection, source: str, references: Sequence[Reference], claims: Sequence[Claim] | None) -> None:
-    """Replace what `source` refers to and holds; both the former and the new targets are told through the feed."""
-    former = {r[0] for r in db.execute("SELECT target FROM refs WHERE source = ?", (source,))}
-    db.execute("DELETE FROM refs WHERE source = ?", (source,))
-    db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?)", [(r.source, r.path, r.target, r.blocking) for r in references])
-    for target in sorted(former ^ {r.target for r in references}):
+def _refer(db: sqlite3.Connection, source: str, references: Sequence[Reference]) -> None:
+    """Replace what `source` refers to; what is no more referred to and what is newly so are told through the feed."""
+    rows = db.execute("SELECT path, target, blocking FROM refs WHERE source = ?", (source,)).fetchall()
+    former, now = set(rows), [(r.path, r.target, int(r.blocking)) for r in references]
+    gone = [(source, row[0]) for row in sorted(former.difference(now))]
+    new = [(source, *row) for row in now if row not in former]
+    if gone:
+        db.executemany("DELETE FROM refs WHERE source = ? AND path = ?", gone)
+    if new:
+        db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?)", new)
+    for target in sorted({r[1] for r in former} ^ {r[1] for r in now}):
         _log(db, "reference", target)
-    if claims is None:
-        return
-    db.execute("DELETE FROM claims WHERE owner = ?", (source,))
-    for claim in claims:
-        _claim(db, claim.pool, claim.value, claim.owner)
+
+
+def _hold(db: sqlite3.Connection, owner: str, claims: Sequence[Claim]) -> list[tuple[str, str, bool]]:
+    """Replace what `owner` holds; what changed by that, released first."""
+    former = set(db.execute("SELECT pool, value FROM claims WHERE owner = ?", (owner,)).fetchall())
+    now = dict.fromkeys((c.pool, c.value) for c in claims)
+    gone, new = sorted(former - now.keys()), [c for c in now if c not in former]
+    if gone:
+        db.executemany("DELETE FROM claims WHERE pool = ? AND value = ?", gone)
+    for pool, value in new:
+        try:
+            db.execute("INSERT INTO claims VALUES (?, ?, ?)", (pool, value, owner))
+        except sqlite3.IntegrityError as error:
+            raise Conflict(f"'{value}' of '{pool}' was taken by another request.", target=owner) from error
+    return [(*c, False) for c in gone] + [(*c, True) for c in new]
 
 
 def _put(db: sqlite3.Connection, record: Record) -> None:
@@ -366,13 +411,6 @@ def _put(db: sqlite3.Connection, record: Record) -> None:
         if not db.execute(sql, (*values, record.version - 1)).rowcount:
             raise Conflict("The resource was changed by another request.", target=str(record.id))
     _log(db, "resource", record.key)
-
-
-def _claim(db: sqlite3.Connection, pool: str, value: str, owner: str) -> None:
-    try:
-        db.execute("INSERT INTO claims VALUES (?, ?, ?)", (pool, value, owner))
-    except sqlite3.IntegrityError as error:
-        raise Conflict(f"'{value}' of '{pool}' was taken by another request.", target=owner) from error
 
 
 def _want(db: sqlite3.Connection, owner: str, desires: Sequence[Wanted]) -> None:
@@ -393,21 +431,18 @@ def _want(db: sqlite3.Connection, owner: str, desires: Sequence[Wanted]) -> None
 def _write_desire(
     db: sqlite3.Connection, name: tuple[str, str, str], owner: str, payload: str, secrets: str, *, removed: bool
 ) -> None:
-    # A generation never repeats for a name, even after the desire was removed and wanted again.
-    db.execute("INSERT INTO generations VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET last = last + 1", name)
-    sql = "SELECT last FROM generations WHERE domain = ? AND kind = ? AND key = ?"
-    (generation,) = db.execute(sql, name).fetchone()
+    # The position is the generation too: it never repeats for a name, even after the desire was gone and is wanted again.
     sequence = _log(db, "desire", owner, name[0])
     db.execute(
         "INSERT INTO desires (domain, kind, key, owner, sequence, generation, removed, payload, secrets)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET owner = excluded.owner,"
         " sequence = excluded.sequence, generation = excluded.generation, removed = excluded.removed,"
         " payload = excluded.payload, secrets = excluded.secrets",
-        (*name, owner, sequence, generation, removed, payload, secrets),
+        (*name, owner, sequence, sequence, removed, payload, secrets),
     )
 
 
-def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> Collection[str]:
+def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> _Touched:
     for report in reports:
         name = (domain, report.kind, report.key)
         where = "WHERE domain = ? AND kind = ? AND key = ?"
@@ -422,15 +457,15 @@ def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> C
             values = (report.generation, str(report.state), answer, *name)
             db.execute(f"UPDATE desires SET reported = ?, state = ?, answer = ? {where}", values)
         _log(db, "report", row[2], domain)
-    return ()
+    return _Touched()
 
 
-def _trim(db: sqlite3.Connection, entries: int, operations: str, events: str) -> Collection[str]:
+def _trim(db: sqlite3.Connection, entries: int, operations: str, events: str) -> _Touched:
     # The sequence itself never goes back: it is AUTOINCREMENT, and the newest entry always stays.
     db.execute("DELETE FROM feed WHERE sequence <= (SELECT MAX(sequence) FROM feed) - ?", (max(entries, 1),))
     db.execute("DELETE FROM operations WHERE open = 0 AND doc ->> '$.ended' < ?", (operations,))
     db.execute(f"{_SUBSCRIPTIONS} DELETE FROM events WHERE subscription IN (SELECT name FROM known) AND time < ?", (events,))
-    return ()
+    return _Touched()
 
 
 def _document(db: sqlite3.Connection, document: Document) -> None:
