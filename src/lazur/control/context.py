@@ -66,8 +66,9 @@ class Context:
     def sources(self, record: Record, type: str) -> Mapping[str, Record]:
         """Resources of `type` that refer to `record` or to a child of it, by key."""
         found: dict[str, Record] = {}
+        named = f"/{type.lower()}/"
         for reference in self.store.referrers(record.key):
-            if reference.source in found:
+            if reference.source in found or named not in reference.source:
                 continue
             source = self.store.get(reference.source)
             if source is not None and source.type == type.lower():

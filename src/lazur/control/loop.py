@@ -94,12 +94,16 @@ class Loop:
                 await store.changed(position)
 
     def _wake_around(self, key: str) -> None:
-        """A resource changed: itself, whoever refers to it, whatever it refers to, and its resource group."""
+        """A resource changed: itself, whoever refers to it, whatever it needs, and its resource group.
+
+        What it merely watches (a deployment its resources) has nothing to learn from it.
+        """
         self.wake(key)
         for reference in self.context.store.referrers(key):
             self.wake(reference.source)
         for reference in self.context.store.references(key):
-            self._wake_document(reference.target)
+            if reference.blocking:
+                self._wake_document(reference.target)
         parts = key.split("/")
         if len(parts) > 5 and parts[3] == "resourcegroups":
             self.wake("/".join(parts[:5]))
