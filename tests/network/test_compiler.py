@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from lazur.drivers.network.diff import apply_ops, diff
 from lazur.drivers.network.rows import Columns, Ref, Rows, canonical
 from lazur.model.desire import Desire
-from lazur.providers.network.compiler import Compiled, compile_network, read_state
+from lazur.providers.network.compiler import Compiled, Compiler, compile_network
 from tests.network import desires as d
 
 HOSTS = ("h01", "h02", "h03")
 
 
 def compiled(desires: Sequence[Desire]) -> Compiled:
-    return compile_network(read_state(desires), HOSTS)
+    return compile_network(desires, HOSTS)
 
 
 def of(rows: Rows, table: str) -> dict[str, Columns]:
@@ -71,6 +71,34 @@ def test_order_does_not_matter(chance: random.Random) -> None:
     assert compiled(shuffled) == compiled(world())
 
 
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=30, deadline=None)
+def test_what_a_compiler_remembers_changes_no_result(chance: random.Random) -> None:
+    compiler, everything = Compiler(), world()
+    for _ in range(6):
+        some = [x if chance.random() < 0.9 else changed(x, chance) for x in everything if chance.random() < 0.9]
+        hosts = HOSTS[: chance.randint(1, 3)]
+        found, fresh = compiler.compile(some, hosts), compile_network(some, hosts)
+        assert found.rows == fresh.rows
+        assert {name: f.body() for name, f in found.faults.items()} == {name: f.body() for name, f in fresh.faults.items()}
+
+
+def changed(wanted: Desire, chance: random.Random) -> Desire:
+    """A desire with something else in it, possibly something that cannot be compiled."""
+    key = chance.choice(sorted(wanted.payload))
+    payload = {**wanted.payload, key: chance.choice([None, "x", [], wanted.payload[key]])}
+    return dataclasses.replace(wanted, payload=payload, generation=wanted.generation + 1)
+
+
+def test_what_did_not_change_is_not_compiled_again() -> None:
+    compiler, before = Compiler(), world()
+    rows = compiler.compile(before, HOSTS).rows
+    after = compiler.compile([*before, d.nic("new", "v2", "t1", "10.0.0.9")], HOSTS).rows
+    untouched = [row for row in rows if row in after and rows[row] is not after[row] and rows[row] == after[row]]
+    assert not any("v1" in row.key or "c1" in row.key for row in untouched)
+    assert Ref("Logical_Switch_Port", "nic-new") in after
+
+
 def test_a_vnet_alone_has_router_switches_dhcp_and_services() -> None:
     rows = compiled([d.vnet("v1", 17, [d.subnet("s1", "10.0.0.0/24")])]).rows
     assert set(of(rows, "Logical_Switch")) == {"ls-s1", "ls-gs-v1", "ls-transit"}
@@ -90,7 +118,7 @@ def test_gateways_are_spread_and_stay_when_a_host_joins() -> None:
     vnets = [d.vnet(f"v{n}", 20 + n, []) for n in range(60)]
 
     def first(hosts: Sequence[str]) -> dict[str, object]:
-        chosen = of(compile_network(read_state(vnets), hosts).rows, "HA_Chassis")
+        chosen = of(compile_network(vnets, hosts).rows, "HA_Chassis")
         return {key.rsplit("-", 1)[0]: c["chassis_name"] for key, c in chosen.items() if c["priority"] == 5}
 
     before, after = first(HOSTS), first([*HOSTS, "h04"])

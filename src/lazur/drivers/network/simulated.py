@@ -26,8 +26,7 @@ class SimulatedNetwork:
     async def apply(self, rows: Rows) -> Applied:
         """See `NetworkDriver.apply`."""
         self._check()
-        wanted = {row: canonical(row.table, columns) for row, columns in rows.items()}
-        ops = diff(wanted, self._rows)
+        ops = diff(rows, self._rows)
         if ops:
             self._rows = _checked(apply_ops(self._rows, ops))
         return Applied(len(ops))

@@ -11,7 +11,7 @@ from lazur.drivers.network.diff import Delete, Insert, Update, diff
 from lazur.drivers.network.interface import Applied, NetworkDriver
 from lazur.kernel.errors import LazurError
 from lazur.model.desire import Desire, Report, State
-from lazur.providers.network.compiler import KINDS, compile_network, read_state
+from lazur.providers.network.compiler import KINDS, Compiler, compile_network
 
 
 class NetworkHandler:
@@ -19,6 +19,7 @@ class NetworkHandler:
 
     def __init__(self, driver: NetworkDriver) -> None:
         self._driver = driver
+        self._compiler = Compiler()
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -33,13 +34,13 @@ class NetworkHandler:
         """
         if not desires:
             return ()
-        compiled = compile_network(read_state(desires), sorted(await self._driver.chassis()))
+        compiled = self._compiler.compile(desires, sorted(await self._driver.chassis()))
         applied = await self._driver.apply(compiled.rows)
         return [_report(desire, compiled.faults, applied) for desire in desires]
 
     async def drift(self, desires: Sequence[Desire]) -> Sequence[str]:
         """What `reconcile` would change, and rows that are nobody's, a line for each; empty when all is as wanted."""
-        compiled = compile_network(read_state(desires), sorted(await self._driver.chassis()))
+        compiled = compile_network(desires, sorted(await self._driver.chassis()))
         words = {Insert: "missing", Update: "changed", Delete: "unwanted"}
         ops = diff(compiled.rows, await self._driver.actual())
         strangers = sorted(await self._driver.strangers())

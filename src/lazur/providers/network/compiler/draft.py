@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import hashlib
 
-from lazur.drivers.network.rows import Ref, Rows, Value, canonical
+from lazur.drivers.network.rows import Columns, Ref, Rows, Value, canonical
 
 
 class Draft:
     """A growing set of rows: `put` makes one, `link` adds to one of its sets."""
 
     def __init__(self) -> None:
-        self._rows: dict[Ref, dict[str, Value]] = {}
-        self._links: dict[tuple[Ref, str], set[Ref]] = {}
+        self._rows: dict[Ref, Columns] = {}
+        self._links: dict[Ref, dict[str, set[Ref]]] = {}
 
     def put(self, table: str, key: str, **columns: Value | None) -> Ref:
         """A new row; None leaves a column empty. Raises ValueError when the key is taken."""
         row = Ref(table, key)
-        if row in self._rows:
-            raise ValueError(f"{table} {key} is wanted twice")
-        self._rows[row] = {name: value for name, value in columns.items() if value is not None}
+        self.place(row, made(table, **columns))
         return row
+
+    def place(self, row: Ref, columns: Columns) -> None:
+        """A new row that is `made` already. Raises ValueError when the key is taken."""
+        if row in self._rows:
+            raise ValueError(f"{row.table} {row.key} is wanted twice")
+        self._rows[row] = columns
 
     def link(self, row: Ref, column: str, target: Ref) -> None:
         """Add `target` to a set column of `row`, which may be put later."""
-        self._links.setdefault((row, column), set()).add(target)
+        self._links.setdefault(row, {}).setdefault(column, set()).add(target)
 
     def has(self, row: Ref) -> bool:
         """Whether `row` was put."""
@@ -32,10 +36,16 @@ class Draft:
 
     def rows(self) -> Rows:
         """The finished rows."""
-        out = {row: dict(columns) for row, columns in self._rows.items()}
-        for (row, column), targets in self._links.items():
-            out[row][column] = frozenset(targets)
-        return {row: canonical(row.table, columns) for row, columns in out.items()}
+        linked = {
+            row: {**self._rows[row], **{column: frozenset(targets) for column, targets in links.items()}}
+            for row, links in self._links.items()
+        }
+        return {**self._rows, **linked}
+
+
+def made(table: str, **columns: Value | None) -> Columns:
+    """Columns of a row; None leaves one empty."""
+    return canonical(table, {name: value for name, value in columns.items() if value is not None})
 
 
 def router(vnet: str) -> Ref:

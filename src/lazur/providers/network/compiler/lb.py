@@ -8,7 +8,7 @@ keep their connections and get no new ones; when all are down, new connections a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lazur.drivers.network.rows import Ref
@@ -55,25 +55,26 @@ def exposed_nics(lb: LoadBalancer) -> frozenset[str]:
     return frozenset(members | {r.target.nic for r in lb.nat_rules if r.frontend in public and r.target})
 
 
-def compile_lb(draft: Draft, vnets: Mapping[str, Vnet], lb: LoadBalancer) -> None:
-    """Rows of one load balancer. Raises `LazurError` without having added any when it cannot be compiled."""
+def check_lb(lb: LoadBalancer) -> LazurError | None:
+    """Why a load balancer cannot be compiled whatever else there is."""
     try:
-        uid = vnet_of(lb)
-        listeners = _listeners(lb)
+        vnet_of(lb)
+        _listeners(lb)
     except ValueError as error:
-        raise LazurError("NetworkDocumentInvalid", f"Load balancer: {error}.", target=lb.uid) from error
-    if uid is None:
-        return
-    if uid not in vnets:
-        raise LazurError("NetworkReferenceMissing", f"Virtual network {uid} is not known yet.", target=lb.uid, retryable=True)
-    for listener in listeners:
-        _row(draft, vnets[uid], listener)
+        return LazurError("NetworkDocumentInvalid", f"Load balancer: {error}.", target=lb.uid)
+    return None
 
 
-def arp_proxies(lbs: Mapping[str, LoadBalancer]) -> dict[str, set[str]]:
+def compile_lb(draft: Draft, vnet: Vnet, lb: LoadBalancer) -> None:
+    """Rows of one load balancer that serves `vnet`."""
+    for listener in _listeners(lb):
+        _row(draft, vnet, listener)
+
+
+def arp_proxies(lbs: Iterable[LoadBalancer]) -> dict[str, set[str]]:
     """Addresses of internal frontends, by the subnet whose router has to answer for them."""
     out: dict[str, set[str]] = {}
-    for lb in lbs.values():
+    for lb in lbs:
         for frontend in lb.frontends.values():
             if not frontend.public and frontend.subnet:
                 out.setdefault(frontend.subnet, set()).add(str(frontend.address))

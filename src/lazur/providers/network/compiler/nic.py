@@ -6,19 +6,30 @@ Must never leave a port without a check of its source addresses unless the card 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from lazur.providers.network.compiler.draft import Draft, switch
+from lazur.drivers.network.rows import Columns, Ref
+from lazur.providers.network.compiler.draft import Draft, made, switch
 from lazur.providers.network.compiler.state import Nic, Subnet, Vnet
 from lazur.providers.network.compiler.vnet import dhcp_options
 
 
-def compile_nic(draft: Draft, subnet: Subnet, nic: Nic) -> None:
-    """The switch port of one card."""
-    addresses = " ".join([nic.mac, str(nic.primary.address), *_others(nic)])
-    prefix = next((p for p in subnet.prefixes if nic.primary.address in p), None)
-    port = draft.put(
+class Port(NamedTuple):
+    """The switch port of one card, and the switch."""
+
+    row: Ref
+    columns: Columns
+    switch: Ref
+
+
+def compile_port(card: tuple[Subnet, Nic]) -> Port:
+    """The switch port of one card in its subnet."""
+    subnet, nic = card
+    primary = nic.primary
+    addresses = " ".join([nic.mac, primary.text, *sorted(c.text for c in nic.configurations if c is not primary)])
+    prefix = next((p for p in subnet.prefixes if primary.address in p), None)
+    columns = made(
         "Logical_Switch_Port",
-        nic.port,
         name=nic.port,
         addresses=frozenset({addresses}),
         # A forwarder may send from any address, but only from its own MAC.
@@ -26,7 +37,7 @@ def compile_nic(draft: Draft, subnet: Subnet, nic: Nic) -> None:
         options={"hostname": f'"{nic.dns_name}"'} if nic.dns_name else None,
         dhcpv4_options=dhcp_options(subnet.uid, prefix) if prefix else None,
     )
-    draft.link(switch(subnet.uid), "ports", port)
+    return Port(Ref("Logical_Switch_Port", nic.port), columns, switch(subnet.uid))
 
 
 def compile_names(draft: Draft, vnet: Vnet, nics: Sequence[Nic]) -> None:
@@ -42,17 +53,18 @@ def compile_names(draft: Draft, vnet: Vnet, nics: Sequence[Nic]) -> None:
 
 
 def _records(vnet: Vnet, nics: Sequence[Nic]) -> Mapping[str, str]:
-    addresses: dict[str, set[str]] = {}
+    records: dict[str, str] = {}
+
+    def add(name: str, value: str) -> None:
+        known = records.get(name)
+        records[name] = value if known is None else " ".join(sorted({*known.split(), value}))
+
     for nic in nics:
         if nic.dns_name is None:
             continue
-        short = nic.dns_name.lower()
+        short, address = nic.dns_name.lower(), nic.primary.text
         full = f"{short}.{vnet.domain_name}".lower()
-        addresses.setdefault(short, set()).add(str(nic.primary.address))
-        addresses.setdefault(full, set()).add(str(nic.primary.address))
-        addresses.setdefault(nic.primary.address.reverse_pointer, set()).add(full)
-    return {name: " ".join(sorted(values)) for name, values in addresses.items()}
-
-
-def _others(nic: Nic) -> list[str]:
-    return sorted(str(c.address) for c in nic.configurations if c is not nic.primary)
+        add(short, address)
+        add(full, address)
+        add(".".join([*reversed(address.split(".")), "in-addr.arpa"]), full)
+    return records

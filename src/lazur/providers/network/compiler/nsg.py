@@ -9,6 +9,7 @@ keep under VXLAN. Must never fail open: a card whose group is missing or unreada
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, collapse_addresses, ip_network
 
 from lazur.drivers.network.rows import Ref
@@ -23,34 +24,27 @@ _SERVICES = f"{{{PLATFORM}, {METADATA}}}"
 _PROTOCOLS = {"tcp": "tcp", "udp": "udp", "icmp": "icmp4", "esp": "ip.proto == 50", "ah": "ip.proto == 51"}
 
 
+def check_nsg(nsg: Nsg) -> LazurError | None:
+    """Why a security group cannot be enforced; such a group guards as if it were missing."""
+    try:
+        for rule in nsg.rules:
+            _match(rule, "x", "y", "z")
+            _priority(rule)
+    except ValueError as error:
+        return LazurError("NetworkDocumentInvalid", f"Security group {nsg.name}: {error}.", target=nsg.uid)
+    return None
+
+
 def compile_security(
-    draft: Draft, vnets: Mapping[str, Vnet], nsgs: Mapping[str, Nsg], nics: Sequence[Nic], exposed: frozenset[str]
-) -> dict[str, LazurError]:
-    """ACLs for all cards. `exposed`: uids of cards that can be reached through a public address.
-
-    Answers the faults by uid of the security group; such a group guards as if it were missing.
-    """
-    faults: dict[str, LazurError] = {}
-    for uid, nsg in nsgs.items():
-        try:
-            for rule in nsg.rules:
-                _match(rule, "x", "y", "z")
-                _priority(rule)
-        except ValueError as error:
-            faults[uid] = LazurError("NetworkDocumentInvalid", f"Security group {nsg.name}: {error}.", target=uid)
-    usable = {uid: nsg for uid, nsg in nsgs.items() if uid not in faults}
-    for vnet in vnets.values():
-        _vnet(draft, vnet, usable, [n for n in nics if n.primary.vnet == vnet.uid], exposed)
-    return faults
-
-
-def _vnet(draft: Draft, vnet: Vnet, nsgs: Mapping[str, Nsg], nics: Sequence[Nic], exposed: frozenset[str]) -> None:
+    draft: Draft, vnet: Vnet, nsgs: Mapping[str, Nsg], nics: Sequence[Nic], exposed: frozenset[str]
+) -> None:
+    """ACLs for the cards of a VNet. `exposed`: uids of cards that can be reached through a public address."""
     inside = group("as", "vnet", vnet.uid)
     internet = group("as", "internet", vnet.uid)
     # Azure counts the host's own address as part of the tag VirtualNetwork.
     own = [*vnet.prefixes, IPv4Network(f"{PLATFORM}/32")]
     draft.put("Address_Set", inside, name=inside, addresses=frozenset(map(str, own)))
-    rest = _complement([*own, IPv4Network(f"{METADATA}/32")])
+    rest = _complement((*own, IPv4Network(f"{METADATA}/32")))
     draft.put("Address_Set", internet, name=internet, addresses=frozenset(map(str, rest)))
     subnet_nsg = {subnet.uid: subnet.nsg for subnet in vnet.subnets}
     every = _Guard(draft, group("pg", "vnet", vnet.uid))
@@ -229,7 +223,8 @@ def _ports(protocol: str, source: Sequence[tuple[int, int]], destination: Sequen
     return terms
 
 
-def _complement(taken: Iterable[IPv4Network]) -> list[IPv4Network]:
+@lru_cache(maxsize=256)
+def _complement(taken: tuple[IPv4Network, ...]) -> list[IPv4Network]:
     """All of IPv4 without `taken`, as few prefixes as possible. A negated match would multiply into thousands of flows."""
     rest = [IPv4Network("0.0.0.0/0")]
     for prefix in collapse_addresses(taken):

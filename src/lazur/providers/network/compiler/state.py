@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, TypeVar
+from typing import Any
 
 from lazur.kernel.errors import LazurError
 from lazur.model.desire import Desire
@@ -86,6 +87,11 @@ class IpConfiguration:
     primary: bool
     public_address: IPv4Address | None
 
+    @cached_property
+    def text(self) -> str:
+        """The address in writing."""
+        return str(self.address)
+
 
 @dataclass(frozen=True)
 class Nic:
@@ -100,7 +106,7 @@ class Nic:
     dns_name: str | None
     configurations: Sequence[IpConfiguration]
 
-    @property
+    @cached_property
     def primary(self) -> IpConfiguration:
         """The configuration DHCP hands out."""
         return next((c for c in self.configurations if c.primary), self.configurations[0])
@@ -182,51 +188,28 @@ class LoadBalancer:
 class NetworkState:
     """Everything wanted, by uid, and the faults of documents that could not be read."""
 
-    vnets: Mapping[str, Vnet] = field(default_factory=dict)
-    nsgs: Mapping[str, Nsg] = field(default_factory=dict)
-    nics: Mapping[str, Nic] = field(default_factory=dict)
-    lbs: Mapping[str, LoadBalancer] = field(default_factory=dict)
-    faults: Mapping[Name, LazurError] = field(default_factory=dict)
+    vnets: dict[str, Vnet] = field(default_factory=dict)
+    nsgs: dict[str, Nsg] = field(default_factory=dict)
+    nics: dict[str, Nic] = field(default_factory=dict)
+    lbs: dict[str, LoadBalancer] = field(default_factory=dict)
+    faults: dict[Name, LazurError] = field(default_factory=dict)
 
 
-KINDS = frozenset({"vnet", "nsg", "nic", "lb"})
-"""The kinds of desire a network is made of."""
-
-_T = TypeVar("_T")
 _UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _DNS_NAME = re.compile(r"[0-9A-Za-z_.-]{1,253}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
-def read_state(desires: Sequence[Desire]) -> NetworkState:
-    """The state that the desires which are not removed ask for. The order of `desires` does not matter."""
-    vnets: dict[str, Vnet] = {}
-    nsgs: dict[str, Nsg] = {}
-    nics: dict[str, Nic] = {}
-    lbs: dict[str, LoadBalancer] = {}
-    faults: dict[Name, LazurError] = {}
-
-    def read(desire: Desire, reader: Callable[[Mapping[str, Any]], _T], into: dict[str, _T]) -> None:
-        try:
-            if desire.payload["uid"] != desire.key:
-                raise ValueError(f"uid {desire.payload['uid']!r} is not the desire's key")
-            into[desire.key] = reader(desire.payload)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            faults[desire.kind, desire.key] = _unreadable(desire, error)
-
-    for desire in sorted((d for d in desires if not d.removed), key=lambda d: (d.kind, d.key)):
-        match desire.kind:
-            case "vnet":
-                read(desire, _vnet, vnets)
-            case "nsg":
-                read(desire, _nsg, nsgs)
-            case "nic":
-                read(desire, _nic, nics)
-            case "lb":
-                read(desire, _lb, lbs)
-            case _:
-                faults[desire.kind, desire.key] = _unreadable(desire, ValueError(f"unknown kind {desire.kind!r}"))
-    return NetworkState(vnets, nsgs, nics, lbs, faults)
+def read(desire: Desire) -> Vnet | Nsg | Nic | LoadBalancer | LazurError:
+    """What a desire asks for, or why that cannot be told."""
+    try:
+        if desire.payload["uid"] != desire.key:
+            raise ValueError(f"uid {desire.payload['uid']!r} is not the desire's key")
+        if desire.kind not in KINDS:
+            raise ValueError(f"unknown kind {desire.kind!r}")
+        return _READERS[desire.kind](desire.payload)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        return _unreadable(desire, error)
 
 
 def _unreadable(desire: Desire, error: Exception) -> LazurError:
@@ -397,3 +380,10 @@ def _nat_rule(p: Mapping[str, Any]) -> NatRule:
         backend_port=int(p["backendPort"]),
         target=_target(target) if target else None,
     )
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Vnet | Nsg | Nic | LoadBalancer]] = {
+    "vnet": _vnet, "nsg": _nsg, "nic": _nic, "lb": _lb,
+}  # fmt: skip
+KINDS = frozenset(_READERS)
+"""The kinds of desire a network is made of."""

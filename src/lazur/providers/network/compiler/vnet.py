@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from lazur.drivers.network.rows import Ref
+from lazur.drivers.network.rows import Ref, Rows
 from lazur.providers.network.compiler.draft import Draft, external_port, group, mac, router, switch
 from lazur.providers.network.compiler.state import Subnet, Vnet
 
@@ -58,8 +58,17 @@ def compile_vnet(
     _outside(draft, vnet, chassis, leaving)
 
 
-def compile_transit(draft: Draft) -> None:
-    """The one switch on which all VNets' routers meet the edge."""
+def compile_transit(vnets: Iterable[str]) -> Rows:
+    """The one switch on which the routers of all `vnets` meet the edge."""
+    draft = Draft()
+    for uid in vnets:
+        if not draft.has(_TRANSIT):
+            _transit(draft)
+        draft.link(_TRANSIT, "ports", Ref("Logical_Switch_Port", _external_peer(uid)))
+    return draft.rows()
+
+
+def _transit(draft: Draft) -> None:
     draft.put("Logical_Switch", _TRANSIT.key, name=_TRANSIT.key)
     port = draft.put(
         "Logical_Switch_Port",
@@ -70,6 +79,11 @@ def compile_transit(draft: Draft) -> None:
         options={"network_name": PUBLIC_NETWORK},
     )
     draft.link(_TRANSIT, "ports", port)
+
+
+def _external_peer(vnet: str) -> str:
+    """The transit switch's port towards a VNet's router."""
+    return f"lsp-ext-{vnet}"
 
 
 def dhcp_options(subnet: str, prefix: IPv4Network) -> Ref:
@@ -165,15 +179,14 @@ def _outside(draft: Draft, vnet: Vnet, chassis: Sequence[str], leaving: frozense
         ha_chassis_group=candidates,
     )
     draft.link(router(vnet.uid), "ports", port)
-    peer = draft.put(
+    draft.put(
         "Logical_Switch_Port",
-        f"lsp-ext-{vnet.uid}",
-        name=f"lsp-ext-{vnet.uid}",
+        _external_peer(vnet.uid),
+        name=_external_peer(vnet.uid),
         type="router",
         addresses=frozenset({"router"}),
         options={"router-port": name, "nat-addresses": "router"},
     )
-    draft.link(_TRANSIT, "ports", peer)
     route = draft.put(
         "Logical_Router_Static_Route",
         f"route-{vnet.uid}-default",
