@@ -43,7 +43,7 @@ MACHINES = (Machine("h01", 4, 8192, 0, driver="simulated"), Machine("h02", 4, 81
 CONTROL, STORAGE, NETWORK = "control", "storage/main", "network/main"
 
 _EFFECTS = {
-    "hypervisor": ("start", "powerdown", "kill", "forget", "attach_disk", "detach_disk"),
+    "hypervisor": ("start", "powerdown", "kill", "forget", "attach_disk", "detach_disk", "resize_disk"),
     "switch": ("plug", "unplug"),
     "discs": ("put", "drop"),
     "records": ("save", "drop"),
@@ -237,7 +237,7 @@ class Cloud:
             self.world.network.hosts |= {m.name for m in self.machines}
             ledger, handlers = self.world.network_ledger, [NetworkHandler(self._fused(self.world.network, "apply"))]
         else:
-            host = self.world.hosts.setdefault(domain.partition("/")[2], SimulatedHost())
+            host = self.world.hosts.setdefault(domain.partition("/")[2], SimulatedHost.beside(self.world.storage))
             ledger, parts = host.ledger, host.parts(self.clock)
             fused = {name: self._fused(getattr(parts, name), *effects) for name, effects in _EFFECTS.items()}
             handlers = host_handlers(replace(parts, **fused), self.clock, wire.artifact)

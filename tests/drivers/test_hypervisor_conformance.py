@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from lazur.kernel.errors import LazurError
 from tests.drivers import tools
 
 UID = "0f2f4a06-57b9-4bb6-9ac3-0d4a3d5a8f10"
+RIVAL = "0f2f4a06-57b9-4bb6-9ac3-0d4a3d5a8f11"
 DATA = "6a0f3b5e-2d7e-4d7b-9a55-9a0a4c1f7e02"
+MIB = 1024 * 1024
 Script = Callable[["Bench"], Awaitable[None]]
 
 
@@ -57,6 +60,7 @@ class Bench:
 
     def data_disk(self) -> Disk:
         path = self.folder / "data.qcow2"
+        self.room.shelf.disks[path.name] = 16 * MIB
         if self.kind == "qemu":
             self.make(str(path), "16M")
         return Disk(DATA, str(path), lun=5)
@@ -214,6 +218,34 @@ def test_data_disks_come_and_go_while_it_runs(bench: Bench) -> None:
             await b.driver.detach_disk(UID, DATA)
             assert (await b.driver.status(UID)).disks == [UID]
         await b.driver.attach_disk(UID, disk)
+
+    bench.play(script)
+
+
+def test_an_attached_disk_grows_and_never_shrinks(bench: Bench) -> None:
+    async def script(b: Bench) -> None:
+        await b.driver.start(b.machine())
+        await b.driver.attach_disk(UID, b.data_disk())
+        for asked, size in ((24, 24), (24, 24), (8, 24)):
+            await b.driver.resize_disk(UID, DATA, asked * MIB)
+            assert (await b.driver.status(UID)).sizes[DATA] == size * MIB
+
+    bench.play(script)
+
+
+def test_a_disk_is_open_in_one_machine_at_a_time(bench: Bench) -> None:
+    async def script(b: Bench) -> None:
+        machine = b.machine()
+        await b.driver.start(machine)
+        rival = replace(machine, uid=RIVAL, vm_id=RIVAL)
+        with pytest.raises(LazurError) as caught:
+            await b.driver.start(rival)
+        assert "lock" in caught.value.info[0].info["text"]
+        await b.driver.forget(RIVAL)
+        assert await b.phase() is Phase.RUNNING
+        await b.driver.kill(UID)
+        await b.driver.start(rival)
+        await b.driver.forget(RIVAL)
 
     bench.play(script)
 

@@ -110,7 +110,7 @@ class World:
         parts, ledger, plane = self.host.parts(self.clock), self.ledger, self.plane
         if fuse is None:
             return Executor(DOMAIN, plane, ledger, host_handlers(parts, self.clock, plane.artifact), self.clock)
-        machine = ("start", "powerdown", "kill", "forget", "attach_disk", "detach_disk")
+        machine = ("start", "powerdown", "kill", "forget", "attach_disk", "detach_disk", "resize_disk")
         # The simulated hypervisor's own uptime is read through the guests, so those keep the unfused one.
         fused: Any = replace(
             parts,

@@ -96,10 +96,10 @@ def _refuse_taken(port: int) -> None:
 
 def _executors(plane: ControlPlane, site: Site) -> list[asyncio.Task[None]]:
     clock = plane.clock
-    network = SimulatedNetwork(h.name for h in site.hosts)
+    network, storage = SimulatedNetwork(h.name for h in site.hosts), SimulatedStorage()
     wanted: list[tuple[str, Sequence[Handler]]] = [
         ("network/main", [NetworkHandler(network)]),
-        ("storage/main", storage_handlers(SimulatedStorage().pool())),
+        ("storage/main", storage_handlers(storage.pool())),
     ]
     tasks = [
         asyncio.create_task(Executor(domain, plane.desires(domain), MemoryLedger(), handlers, clock).run())
@@ -107,7 +107,7 @@ def _executors(plane: ControlPlane, site: Site) -> list[asyncio.Task[None]]:
     ]
     for host in site.hosts:
         source = plane.desires(f"host/{host.name}")
-        handlers = host_handlers(SimulatedHost().parts(clock), clock, source.artifact)
+        handlers = host_handlers(SimulatedHost.beside(storage).parts(clock), clock, source.artifact)
         tasks.append(asyncio.create_task(Executor(f"host/{host.name}", source, MemoryLedger(), handlers, clock).run()))
     return tasks
 

@@ -11,14 +11,23 @@ from lazur.kernel.errors import LazurError, Unavailable
 
 @dataclass
 class Shelf:
-    """The outside world of a simulated pool; outlives the driver objects. `busy` names disks open in a machine.
+    """The outside world of a simulated pool; outlives the driver objects. `opened` maps each disk that a machine has open to
+    that machine, as the locks that QEMU takes on a file do.
 
     `images` maps a catalogue file to its size; None accepts every file as empty.
     """
 
     disks: dict[str, int] = field(default_factory=dict)
     images: dict[str, int] | None = None
-    busy: set[str] = field(default_factory=set)
+    opened: dict[str, str] = field(default_factory=dict)
+
+    def open(self, name: str, machine: str) -> bool:
+        """Have `machine` open the disk; False while another one has it."""
+        return self.opened.setdefault(name, machine) == machine
+
+    def close(self, machine: str, name: str | None = None) -> None:
+        """Have `machine` close one disk, or all of its."""
+        self.opened = {n: m for n, m in self.opened.items() if m != machine or name not in (None, n)}
 
 
 class SimulatedPool:
@@ -75,7 +84,7 @@ class SimulatedPool:
         return DiskInfo(name, self._shelf.disks[name], 0)
 
     def _refuse_busy(self, name: str) -> None:
-        if name in self._shelf.busy:
+        if name in self._shelf.opened:
             raise Unavailable("The disk is in use by a running machine.")
 
 

@@ -6,8 +6,8 @@ the death of the process that uses it: machines go on, and a new driver object f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -77,6 +77,8 @@ class Status:
     started_at: datetime | None = None
     disks: Sequence[str] = ()
     """Uids of the disks that are attached now."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes that each attached disk shows the guest."""
     last_words: str = ""
     """What the process last wrote to its log, at most 4 KiB; meaningful in `DEAD`."""
 
@@ -115,6 +117,10 @@ class Hypervisor(Protocol):
 
     async def detach_disk(self, uid: str, disk_uid: str) -> None:
         """Hot-unplug a data disk and close its file."""
+        ...
+
+    async def resize_disk(self, uid: str, disk_uid: str, size: int) -> None:
+        """Grow an attached disk to `size` bytes; the guest is told. The machine must run."""
         ...
 
     async def serial_tail(self, uid: str, limit: int) -> bytes:

@@ -142,6 +142,11 @@ class QemuHypervisor:
             if node_name(disk_uid) in await _nodes(qmp):
                 await qmp.call("blockdev-del", {"node-name": node_name(disk_uid)})
 
+    async def resize_disk(self, uid: str, disk_uid: str, size: int) -> None:
+        async with self._locks[uid], Qmp(self._run(uid) / "commands.sock") as qmp:
+            if (await _attached(qmp)).get(disk_uid, size) < size:
+                await qmp.call("block_resize", {"node-name": node_name(disk_uid), "size": size})
+
     async def serial_tail(self, uid: str, limit: int) -> bytes:
         older = _tail(self._state(uid) / "serial.log.1", limit)
         return (older + _tail(self._state(uid) / "serial.log", limit))[-limit:]
@@ -246,6 +251,7 @@ class QemuHypervisor:
             memory_mib=facts.get("memoryMiB"),
             started_at=datetime.fromisoformat(started) if started else None,
             disks=sorted(disks),
+            sizes=disks,
             last_words=self._last_words(uid) if phase is Phase.DEAD else "",
         )
 
@@ -390,10 +396,14 @@ def _tail(path: Path, limit: int) -> bytes:
         return b""
 
 
-async def _attached(qmp: Qmp) -> set[str]:
-    """Uids of the disks whose devices are plugged in."""
-    devices = (str(entry.get("qdev", "")) for entry in await qmp.call("query-block"))
-    return {device.removeprefix(_DEVICE) for device in devices if device.startswith(_DEVICE)}
+async def _attached(qmp: Qmp) -> dict[str, int]:
+    """Uids of the disks whose devices are plugged in, and the bytes each shows its guest."""
+    found = {}
+    for entry in await qmp.call("query-block"):
+        device, medium = str(entry.get("qdev", "")), entry.get("inserted")
+        if device.startswith(_DEVICE):
+            found[device.removeprefix(_DEVICE)] = int(medium["image"]["virtual-size"]) if medium else 0
+    return found
 
 
 async def _nodes(qmp: Qmp) -> set[str]:

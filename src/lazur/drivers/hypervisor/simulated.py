@@ -10,7 +10,9 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
+from lazur.drivers.block.simulated import Shelf
 from lazur.drivers.hypervisor.interface import Disk, Machine, Phase, Status
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Evidence, LazurError, Unavailable
@@ -26,7 +28,7 @@ class _Simulated:
     pid: int
     started: float
     started_at: datetime
-    disks: set[str]
+    disks: dict[str, Disk]
     phase: Phase = Phase.RUNNING
     off_at: float | None = None
 
@@ -36,7 +38,7 @@ class MachineRoom:
     """The outside world of one simulated host: outlives the driver objects, as real processes do.
 
     The fault fields may be set at any time: `fail_start` maps a machine's uid or name to QEMU's last words, `deaf` holds
-    uids that ignore the power button, `sick` uids whose guest never gets ready.
+    uids that ignore the power button, `sick` uids whose guest never gets ready. `shelf` is where the disks lie.
     """
 
     start_seconds: float = 0.5
@@ -49,10 +51,12 @@ class MachineRoom:
     serial: dict[str, bytes] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
     pids: int = 1000
+    shelf: Shelf = field(default_factory=Shelf)
 
     def crash(self, uid: str) -> None:
         """Kill the machine's process as kill -9 would."""
         self.machines[uid].phase = Phase.DEAD
+        self.shelf.close(uid)
 
     def power_off_inside(self, uid: str) -> None:
         """Let the guest switch itself off."""
@@ -77,9 +81,12 @@ class SimulatedHypervisor:
         if found is not None and found.phase is Phase.RUNNING:
             return
         await self._clock.sleep(self._room.start_seconds)
+        disks = {disk.uid: disk for disk in (machine.os_disk, *machine.data_disks)}
         words = self._room.fail_start.get(machine.uid) or self._room.fail_start.get(machine.name)
+        if words is None and not all(self._room.shelf.open(_name(d), machine.uid) for d in disks.values()):
+            words = 'Failed to get "write" lock'
         if words is not None:
-            self._room.machines.pop(machine.uid, None)
+            await self.kill(machine.uid)
             raise LazurError(
                 "MachineStartFailed",
                 f"The simulated hypervisor could not start machine '{machine.name}': {words}",
@@ -92,7 +99,7 @@ class SimulatedHypervisor:
             self._room.pids,
             self._clock.monotonic(),
             self._clock.now(),
-            {disk.uid for disk in (machine.os_disk, *machine.data_disks)},
+            disks,
         )
         self._room.starts[machine.uid] = self._room.starts.get(machine.uid, 0) + 1
         line = f"simulated machine {machine.name}: {machine.cores} cores, {machine.memory_mib} MiB\r\n"
@@ -113,6 +120,7 @@ class SimulatedHypervisor:
             memory_mib=found.machine.memory_mib,
             started_at=found.started_at,
             disks=sorted(found.disks),
+            sizes={uid: self._room.shelf.disks.get(_name(disk), 0) for uid, disk in found.disks.items()},
         )
 
     async def powerdown(self, uid: str) -> None:
@@ -122,16 +130,26 @@ class SimulatedHypervisor:
 
     async def kill(self, uid: str) -> None:
         self._room.machines.pop(uid, None)
+        self._room.shelf.close(uid)
 
     async def forget(self, uid: str) -> None:
-        self._room.machines.pop(uid, None)
+        await self.kill(uid)
         self._room.serial.pop(uid, None)
 
     async def attach_disk(self, uid: str, disk: Disk) -> None:
-        self._running(uid).disks.add(disk.uid)
+        found = self._running(uid)
+        if not self._room.shelf.open(_name(disk), uid):
+            raise LazurError("HypervisorRefused", 'The simulated hypervisor failed to get "write" lock', target=disk.uid)
+        found.disks[disk.uid] = disk
 
     async def detach_disk(self, uid: str, disk_uid: str) -> None:
-        self._running(uid).disks.discard(disk_uid)
+        disk = self._running(uid).disks.pop(disk_uid, None)
+        if disk is not None:
+            self._room.shelf.close(uid, _name(disk))
+
+    async def resize_disk(self, uid: str, disk_uid: str, size: int) -> None:
+        name = _name(self._running(uid).disks[disk_uid])
+        self._room.shelf.disks[name] = max(size, self._room.shelf.disks.get(name, 0))
 
     async def serial_tail(self, uid: str, limit: int) -> bytes:
         return self._room.serial.get(uid, b"")[-limit:]
@@ -170,6 +188,10 @@ class SimulatedHypervisor:
         if found is None or found.phase is not Phase.RUNNING:
             raise Unavailable("The machine does not run.", target=uid)
         return found
+
+
+def _name(disk: Disk) -> str:
+    return Path(disk.path).name
 
 
 def _black_pixel() -> bytes:

@@ -74,6 +74,11 @@ class SimulatedHost:
     records: MemoryRecords = field(default_factory=MemoryRecords)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
 
+    @classmethod
+    def beside(cls, storage: SimulatedStorage) -> SimulatedHost:
+        """A host whose machines' disks lie in that pool."""
+        return cls(MachineRoom(shelf=storage.shelf))
+
     def parts(self, clock: Clock) -> HostParts:
         """Fresh drivers over this host."""
         hypervisor = SimulatedHypervisor(self.room, clock)

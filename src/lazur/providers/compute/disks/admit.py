@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from lazur.kernel.errors import LazurError
+from lazur.model.documents import Record
 from lazur.model.resource import Decision, Facts
 from lazur.providers.compute.disks.resource import DiskSpec
 from lazur.providers.compute.sizes import find_image
@@ -21,8 +22,9 @@ def admit(spec: DiskSpec, body: dict[str, Any], facts: Facts) -> Decision:
         allocated = dict(facts.old.allocated)
         # What a GET shows is whole GiB: sent back it asks for nothing.
         shown = -(-allocated["sizeBytes"] // _GIB) * _GIB
-        allocated["sizeBytes"] = asked if asked > shown else allocated["sizeBytes"]
-        return Decision(allocated=allocated)
+        if asked <= shown:
+            return Decision(allocated=allocated)
+        return Decision(_grows(facts.old), allocated={**allocated, "sizeBytes": asked})
     try:
         source, least = _source(spec, facts)
     except LazurError as error:
@@ -31,6 +33,18 @@ def admit(spec: DiskSpec, body: dict[str, Any], facts: Facts) -> Decision:
         message = f"The disk must be at least as large as its source: {-(-least // _GIB)} GiB."
         return Decision([LazurError("InvalidParameter", message, target="properties.diskSizeGB")])
     return Decision(allocated={"sizeBytes": asked or least, "source": source})
+
+
+def _grows(disk: Record) -> list[LazurError]:
+    """A data disk grows under its running guest; a disk that one booted from does so only while that is deallocated."""
+    held = disk.status
+    if held.get("role") != "os" or held.get("power") == "deallocated":
+        return []
+    message = (
+        f"Cannot resize disk '{disk.id.name}' while it is attached to running VM '{held['machine']}'. Resizing a disk of an "
+        "Azure Virtual Machine requires the virtual machine to be deallocated. Please stop your VM and retry the operation."
+    )
+    return [LazurError("OperationNotAllowed", message, target="properties.diskSizeGB", status=409)]
 
 
 def _source(spec: DiskSpec, facts: Facts) -> tuple[dict[str, Any], int]:

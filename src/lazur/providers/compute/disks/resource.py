@@ -85,7 +85,8 @@ class Disk(Resource[DiskSpec]):
         record = shown.record
         size = record.allocated.get("sizeBytes", 0)
         attached = bool(shown.users("virtualMachines"))
-        state = ("Attached" if record.status.get("running", True) else "Reserved") if attached else "Unattached"
+        idle = record.status.get("power") == "deallocated"
+        state = ("Reserved" if idle else "Attached") if attached else "Unattached"
         return {
             "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
             "networkAccessPolicy": "AllowAll",

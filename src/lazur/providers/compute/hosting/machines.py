@@ -254,6 +254,10 @@ class VmHandler:
             await parts.hypervisor.detach_disk(wish.uid, uid)
         for uid in sorted(wanted.keys() - set(status.disks)):
             await parts.hypervisor.attach_disk(wish.uid, self._disk(wanted[uid]))
+        for disk in (wish.os_disk, *wish.data_disks):
+            # The pool cannot grow what a machine has open.
+            if status.sizes.get(disk.uid, disk.size) < disk.size:
+                await parts.hypervisor.resize_disk(wish.uid, disk.uid, disk.size)
         status = replace(status, disks=sorted({wish.os_disk.uid, *wanted}))
         seen = replace(record, run=wish.run)
         if record.deaths and self._now() - (record.started or 0.0) > QUICK_DEATH_SECONDS:

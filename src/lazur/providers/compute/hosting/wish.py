@@ -18,6 +18,8 @@ class DiskWish:
     uid: str
     file: str
     lun: int | None
+    size: int
+    """Bytes the guest shall see at least."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def vm_wish(desire: Desire) -> VmWish:
     payload = desire.payload
     try:
         disks = [
-            DiskWish(d["uid"], d["path"], None if d["role"] == "os" else int(d["lun"])) for d in payload["disks"]
+            DiskWish(d["uid"], d["path"], None if d["role"] == "os" else int(d["lun"]), int(d.get("sizeBytes", 0)))
+            for d in payload["disks"]
         ]
         os_disks = [d for d in disks if d.lun is None]
         if len(os_disks) != 1:

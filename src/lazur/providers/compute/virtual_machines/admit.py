@@ -44,7 +44,7 @@ def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decis
         whole["properties"].pop("osProfile", None)
         if "osProfile" in facts.old.properties:
             whole["properties"]["osProfile"] = facts.old.properties["osProfile"]
-        faults += _needs_deallocation(whole["properties"], facts.old)
+        faults += [*_needs_deallocation(whole["properties"], facts.old), *_grown_here(body, facts)]
     elif "osProfile" in whole["properties"]:
         whole["properties"]["osProfile"].setdefault("computerName", facts.id.name)
     intent = dict(facts.old.intent) if facts.old else dict(_INTENT)
@@ -70,6 +70,19 @@ def _needs_deallocation(properties: Mapping[str, Any], old: Record) -> list[Lazu
             f"The lun of an attached disk of VM '{old.id.name}' can change only while it is deallocated: {', '.join(moved)}."
         )
         faults.append(LazurError("OperationNotAllowed", message, target="properties.storageProfile.dataDisks", status=409))
+    return faults
+
+
+def _grown_here(body: Mapping[str, Any], facts: Facts) -> list[LazurError]:
+    """An existing disk grows by its own document; a wish for it in the machine's would be lost."""
+    profile, faults = body["properties"]["storageProfile"], []
+    entries = {"osDisk": profile["osDisk"], **{f"dataDisks[{i}]": d for i, d in enumerate(profile.get("dataDisks", []))}}
+    for path, entry in entries.items():
+        disk = facts.related.get(_disk_id(entry))
+        if disk is not None and (entry.get("diskSizeGB") or 0) > -(-disk.allocated["sizeBytes"] // _GIB):
+            message = f"Disk '{disk.id.name}' exists already; grow it by an update of its own diskSizeGB."
+            target = f"properties.storageProfile.{path}.diskSizeGB"
+            faults.append(LazurError("OperationNotAllowed", message, target=target, status=409))
     return faults
 
 
