@@ -283,6 +283,7 @@ def test_ledger_files_survive_and_keep_secrets_out_of_the_history(tmp_path: Path
     ledger = FileLedger(tmp_path, DOMAIN)
     for generation in range(1, 9):
         ledger.accept(Desire(DOMAIN, "vm", "a", generation, {"n": generation, "secrets": {"adminPassword": "hush"}}))
+        ledger.keep()
     assert (tmp_path / "vm" / "a.json").stat().st_mode & 0o777 == 0o600
     history = sorted((tmp_path / ".history" / "vm" / "a").glob("*.json"))
     assert len(history) == 5
@@ -290,6 +291,7 @@ def test_ledger_files_survive_and_keep_secrets_out_of_the_history(tmp_path: Path
     again = FileLedger(tmp_path, DOMAIN)
     assert [(d.generation, d.payload["secrets"]["adminPassword"]) for d in again.load()] == [(8, "hush")]
     again.accept(Desire(DOMAIN, "vm", "a", 9, {}, removed=True))
+    again.keep()
     assert not (tmp_path / "vm" / "a.json").exists()
     assert [(d.generation, d.removed) for d in FileLedger(tmp_path, DOMAIN).load()] == [(9, True)]
     again.forget("vm", "a")
@@ -297,11 +299,22 @@ def test_ledger_files_survive_and_keep_secrets_out_of_the_history(tmp_path: Path
     assert not list(tmp_path.rglob("*a*.json"))
 
 
+def test_a_whole_batch_is_kept(tmp_path: Path) -> None:
+    ledger = FileLedger(tmp_path, DOMAIN)
+    batch = [Desire(DOMAIN, "vm", f"vm{n}", 1, {"n": n}) for n in range(40)]
+    assert all(ledger.accept(desire) for desire in batch)
+    assert FileLedger(tmp_path, DOMAIN).load() == []
+    ledger.keep()
+    assert sorted(d.payload["n"] for d in FileLedger(tmp_path, DOMAIN).load()) == list(range(40))
+
+
 def test_a_crash_between_the_two_files_of_a_key_leaves_the_newer(tmp_path: Path) -> None:
     ledger = FileLedger(tmp_path, DOMAIN)
     ledger.accept(Desire(DOMAIN, "vm", "a", 1, {}))
+    ledger.keep()
     old = (tmp_path / "vm" / "a.json").read_bytes()
     ledger.accept(Desire(DOMAIN, "vm", "a", 2, {}, removed=True))
+    ledger.keep()
     (tmp_path / "vm" / "a.json").write_bytes(old)
     (tmp_path / "vm" / "torn.json").write_bytes(b'{"kind":')
     assert [(d.generation, d.removed) for d in FileLedger(tmp_path, DOMAIN).load()] == [(2, True)]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from lazur.model.documents import Change, Entry
+from lazur.model.documents import Change, Entry, Wanted
 from lazur.store.sqlite import SqliteStore, snapshot
 from tests.store.support import MOMENT, key, on, operation, record, refused, wanted, whole
 
@@ -61,6 +61,21 @@ def test_changed_wakes(make: Make) -> None:
         waiting[0].cancel()
         await store.commit(Change(records=[record("b")]))
         await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
+
+    on(make, work)
+
+
+def test_changed_of_a_domain_wakes_for_what_is_wanted_of_it_only(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        await store.commit(Change(records=[record("a")]))
+        since = store.position()
+        waiting = asyncio.ensure_future(store.changed(since, "network/main"))
+        await store.commit(Change(desires_of=key("a"), desires=[Wanted("host/h01", "vm", "a", {})]))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        await store.commit(Change(desires_of=key("a"), desires=[Wanted("network/main", "nic", "a", {})]))
+        await asyncio.wait_for(waiting, 30)
+        await asyncio.wait_for(store.changed(since, "network/main"), 30)
 
     on(make, work)
 

@@ -44,23 +44,18 @@ class Desires:
         """See `DesireSource.changes`."""
         position, found = self._store.domain(self._domain, since)
         if not found and since > 0:
-            await self._wait(position, min(wait, _MAX_WAIT), since)
+            await self._wait(position, min(wait, _MAX_WAIT))
             position, found = self._store.domain(self._domain, since)
         return Batch(max(position, 1), [self._desire(d) for d in found], full=since == 0)
 
-    async def _wait(self, position: int, seconds: float, since: int) -> None:
+    async def _wait(self, position: int, seconds: float) -> None:
+        """Until more is wanted of the domain than at `position`, or the time is up."""
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        moved = asyncio.ensure_future(self._store.changed(position, self._domain))
         try:
-            while not timer.done():
-                moved = asyncio.ensure_future(self._store.changed(position))
-                try:
-                    await asyncio.wait({moved, timer}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    moved.cancel()
-                position, found = self._store.domain(self._domain, since)
-                if found:
-                    return
+            await asyncio.wait({moved, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            moved.cancel()
             timer.cancel()
 
     async def report(self, reports: Sequence[Report]) -> None:

@@ -136,6 +136,7 @@ class Executor:
                     fresh.append(desire)
             except LazurError as error:
                 _log.error("desire_refused", kind=desire.kind, key=desire.key, code=error.code, error=error.message)
+        self._ledger.keep()
         return fresh
 
     def _dropped(self, batch: Batch) -> Iterable[Desire]:

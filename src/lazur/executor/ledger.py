@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from lazur.model.desire import Desire
 HISTORY = 5
 """Goal states kept per key."""
 
+_SYNCS = 16
 _REMOVING = ".removing"
 _HISTORY = ".history"
 
@@ -40,11 +42,15 @@ class Ledger(Protocol):
         ...
 
     def accept(self, desire: Desire) -> bool:
-        """Remember `desire`; False when exactly this was known already.
+        """Remember `desire`, for good once `keep` has returned; False when exactly this was known already.
 
         Raises `LazurError` `GenerationOutdated` for an older generation, `GenerationConflict` for the same generation
         with another content; nothing was changed then.
         """
+        ...
+
+    def keep(self) -> None:
+        """Return when everything accepted is safe from a power cut: one wait for a whole batch."""
         ...
 
     def forget(self, kind: str, key: str) -> None:
@@ -87,6 +93,9 @@ class MemoryLedger:
         self._desires[slot] = desire
         return True
 
+    def keep(self) -> None:
+        pass
+
     def forget(self, kind: str, key: str) -> None:
         self._desires.pop((kind, key), None)
 
@@ -98,6 +107,7 @@ class FileLedger:
         self._root = root
         self._domain = domain
         self._desires: dict[tuple[str, str], Desire] = {}
+        self._accepted: dict[tuple[str, str], Desire] = {}
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for desire in self._read_all():
             slot = (desire.kind, desire.key)
@@ -115,21 +125,20 @@ class FileLedger:
         slot = (desire.kind, desire.key)
         if not _check(self._desires.get(slot), desire):
             return False
-        path = self._path(desire, desire.removed)
-        document = {
-            "kind": desire.kind,
-            "key": desire.key,
-            "generation": desire.generation,
-            "payload": dict(desire.payload),
-        }
-        write_durably(path, json.dumps(document, sort_keys=True).encode())
-        self._path(desire, not desire.removed).unlink(missing_ok=True)
-        self._desires[slot] = desire
-        self._remember(desire, document)
+        self._path(desire, desire.removed)  # refuses what cannot be the name of a file
+        self._desires[slot] = self._accepted[slot] = desire
         return True
+
+    def keep(self) -> None:
+        accepted, self._accepted = list(self._accepted.values()), {}
+        write_durably({self._path(d, d.removed): json.dumps(_document(d), sort_keys=True).encode() for d in accepted})
+        for desire in accepted:
+            self._path(desire, not desire.removed).unlink(missing_ok=True)
+            self._remember(desire)
 
     def forget(self, kind: str, key: str) -> None:
         desire = self._desires.pop((kind, key), None)
+        self._accepted.pop((kind, key), None)
         if desire is None:
             return
         self._path(desire, False).unlink(missing_ok=True)
@@ -161,34 +170,53 @@ class FileLedger:
                     # keep the host down.
                     _log.error("ledger_entry_unreadable", path=str(path), error=str(error))
 
-    def _remember(self, desire: Desire, document: dict[str, Any]) -> None:
+    def _remember(self, desire: Desire) -> None:
         folder = self._root / _HISTORY / desire.kind / desire.key
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         shown = {k: v for k, v in desire.payload.items() if k != "secrets"}
-        text = json.dumps(document | {"payload": shown, "removed": desire.removed}, indent=1, sort_keys=True)
-        _replace(folder / f"{desire.generation:012d}.json", text.encode(), durable=False)
+        text = json.dumps(_document(desire) | {"payload": shown, "removed": desire.removed}, indent=1, sort_keys=True)
+        path = folder / f"{desire.generation:012d}.json"
+        _write(path, text.encode()).rename(path)
         for old in sorted(folder.glob("*.json"))[:-HISTORY]:
             old.unlink(missing_ok=True)
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that after a crash the file is the old one or the new one, mode 0600."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _replace(path, content, durable=True)
+def _document(desire: Desire) -> dict[str, Any]:
+    return {"kind": desire.kind, "key": desire.key, "generation": desire.generation, "payload": dict(desire.payload)}
 
 
-def _replace(path: Path, content: bytes, *, durable: bool) -> None:
+def write_durably(files: Mapping[Path, bytes]) -> None:
+    """Put each content at its path so that after a crash every file is the old one or the new one, mode 0600."""
+    for folder in {path.parent for path in files}:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written = {path: _write(path, content) for path, content in files.items()}
+    _sync(list(written.values()))
+    for path, temporary in written.items():
+        temporary.rename(path)
+    _sync(sorted({path.parent for path in files}))
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """A file beside `path`, mode 0600, that is to take its place."""
     temporary = path.with_name(f".{path.name}.new")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.rename(path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    return temporary
+
+
+def _sync(paths: Sequence[Path]) -> None:
+    """Wait for the disk; for all of `paths` together, because a disk takes many syncs at a time."""
+    if len(paths) == 1:
+        _sync_one(paths[0])
+    elif paths:
+        with ThreadPoolExecutor(min(len(paths), _SYNCS)) as pool:
+            list(pool.map(_sync_one, paths))
+
+
+def _sync_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -86,8 +86,9 @@ class Store(Protocol):
         ...
 
     def edition(self, name: str) -> int:
-        """A number that another one follows whenever a commit touches a resource of the lower-case type `name`, or the
-        platform document of that name. Costs nothing. Ask for it before reading what is kept under it."""
+        """A number that another one follows whenever a commit touches a resource of the lower-case type `name`, the
+        platform document of that name, or what is wanted of the domain of that name. Costs nothing. Ask for it before
+        reading what is kept under it."""
         ...
 
     def document(self, name: str) -> Document:
@@ -106,6 +107,6 @@ class Store(Protocol):
         """The newest feed position."""
         ...
 
-    async def changed(self, since: int) -> None:
-        """Return once the feed has moved past `since`. A hint only: readers also poll."""
+    async def changed(self, since: int, name: str = "") -> None:
+        """Return once the feed, or the edition of `name`, has moved past `since`. A hint only: readers also poll."""
         ...

@@ -68,8 +68,8 @@ class SqliteStore:
         self._opened = self.position()
         self._editions: dict[str, int] = {}
         self._addresses = Addresses(self.claims)
-        # In order of arrival, so that a simulation wakes them the same way every time.
-        self._waiters: dict[asyncio.Future[None], None] = {}
+        # In order of arrival, so that a simulation wakes them the same way every time; with what each waits for.
+        self._waiters: dict[asyncio.Future[None], tuple[int, str]] = {}
 
     def close(self) -> None:
         """Finish what is queued and let go of the file."""
@@ -107,10 +107,12 @@ class SqliteStore:
         self._wake()
 
     def _wake(self) -> None:
-        for waiter in self._waiters:
+        for waiter, (since, name) in list(self._waiters.items()):
+            if name and self.edition(name) <= since:
+                continue
+            del self._waiters[waiter]
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiters.clear()
 
     def _resolve(self, future: asyncio.Future[None], outcome: Exception | None) -> None:
         """In the caller's loop: tell it, and whoever follows the feed even if the caller has gone meanwhile."""
@@ -258,11 +260,11 @@ class SqliteStore:
     def position(self) -> int:
         return _position(self._reader)
 
-    async def changed(self, since: int) -> None:
-        if self.position() > since:
+    async def changed(self, since: int, name: str = "") -> None:
+        if (self.edition(name) if name else self.position()) > since:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters[waiter] = None
+        self._waiters[waiter] = since, name
         try:
             await waiter
         finally:
@@ -337,7 +339,7 @@ def _apply(db: sqlite3.Connection, change: Change) -> _Touched:
         _refer(db, source, references)
         claims += [] if held is None else _hold(db, source, held)
     if change.desires_of is not None:
-        _want(db, change.desires_of, change.desires)
+        names |= _want(db, change.desires_of, change.desires)
     for document in change.documents:
         _document(db, document)
     for event in change.events:
@@ -413,8 +415,10 @@ def _put(db: sqlite3.Connection, record: Record) -> None:
     _log(db, "resource", record.key)
 
 
-def _want(db: sqlite3.Connection, owner: str, desires: Sequence[Wanted]) -> None:
-    """Make `desires` the complete wanted set of `owner`: unchanged ones keep their generation, missing ones are removed."""
+def _want(db: sqlite3.Connection, owner: str, desires: Sequence[Wanted]) -> set[str]:
+    """Make `desires` the complete wanted set of `owner`: unchanged ones keep their generation, missing ones are removed.
+    Answers the domains that have to know."""
+    domains: set[str] = set()
     rows = db.execute("SELECT domain, kind, key, payload, secrets, removed FROM desires WHERE owner = ?", (owner,))
     stored = {(r[0], r[1], r[2]): (r[3], r[4], bool(r[5])) for r in rows}
     for wanted in desires:
@@ -423,9 +427,12 @@ def _want(db: sqlite3.Connection, owner: str, desires: Sequence[Wanted]) -> None
         if stored.pop(name, None) == (text, secrets, False):
             continue
         _write_desire(db, name, owner, text, secrets, removed=False)
+        domains.add(wanted.domain)
     for name, (text, secrets, removed) in stored.items():
         if not removed:
             _write_desire(db, name, owner, text, secrets, removed=True)
+            domains.add(name[0])
+    return domains
 
 
 def _write_desire(

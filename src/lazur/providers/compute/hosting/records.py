@@ -102,7 +102,7 @@ class FileRecords:
             return Record()
 
     def save(self, uid: str, record: Record) -> None:
-        write_durably(self._folder / f"{uid}.json", json.dumps(asdict(record), sort_keys=True).encode())
+        write_durably({self._folder / f"{uid}.json": json.dumps(asdict(record), sort_keys=True).encode()})
 
     def drop(self, uid: str) -> None:
         (self._folder / f"{uid}.json").unlink(missing_ok=True)
