@@ -46,6 +46,7 @@ class NetworkFacts:
     guest_mtu: int
     physical_network: str
     external_bridge: str
+    template_servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class RoleConfig:
         """The configuration of the container this process runs in."""
         raw: dict[str, Any] = json.loads(path.read_text())
         network = {**raw.pop("network")}
-        network["public"] = tuple(network["public"])
+        for name in ("public", "template_servers"):
+            network[name] = tuple(network.get(name, ()))
         hosts = tuple(HostCapacity(**host) for host in raw.pop("hosts"))
         return cls(network=NetworkFacts(**network), hosts=hosts, **raw)
 

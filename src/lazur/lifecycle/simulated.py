@@ -66,6 +66,7 @@ async def _serve(site: Site, port: int) -> None:
     stamp = Stamp(
         site.region, site.domain, "", "", endpoints.management, endpoints.login, public, str(transit),
         str(transit.network_address + 1), images=(built_in("tiny.qcow2"),), simulated=True, overcommit_cpu=1.0,
+        internal_prefixes=site.networks.internal, template_servers=tuple(map(str, site.networks.template_servers)),
     )  # fmt: skip
     promised = [capacity(site, h) for h in site.hosts]
     machines = [Machine(h.name, h.vcpus, h.allocatable_mib, h.fault_domain, h.rack, "simulated") for h in promised]

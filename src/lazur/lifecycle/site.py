@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -85,6 +85,13 @@ class Networks(_Part):
     link: Segment = Segment(prefix=IPv4Network("10.239.2.0/30"))
     transit: Segment = Segment(prefix=IPv4Network("10.239.4.0/22"))
     public: tuple[IPv4Network, ...] = Field(default=(IPv4Network("198.51.100.0/24"),), min_length=1)
+    template_servers: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Private ranges that linked templates may be fetched from; without it only public addresses (decision 0006)."""
+
+    @property
+    def internal(self) -> tuple[str, ...]:
+        """The prefixes that only the stamp's own parts may be reached by."""
+        return tuple(str(part.prefix) for part in (self.underlay, self.infrastructure, self.link, self.transit))
 
     def prefixes(self) -> Iterator[tuple[str, IPv4Network]]:
         """Every prefix with the name of its place in the site file."""

@@ -54,6 +54,10 @@ class Stamp:
     """Virtual cores placed per core of a host."""
     overcommit_memory: float = 1.0
     """Guest memory placed per byte of a host; above 1 only where the profile says so."""
+    internal_prefixes: tuple[str, ...] = ()
+    """Networks of the stamp's own parts; what a customer names must not lead into them."""
+    template_servers: tuple[str, ...] = ()
+    """Further networks that linked templates may be fetched from."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def internal_zone(self, vnet: str) -> str:

@@ -60,6 +60,7 @@ def role_config(site: Site, container: str) -> RoleConfig:
             guest_mtu=site.guest_mtu,
             physical_network=layout.PHYSICAL_NETWORK,
             external_bridge=layout.EXTERNAL_BRIDGE,
+            template_servers=tuple(map(str, networks.template_servers)),
         ),
         hosts=tuple(capacity(site, host) for host in told),
     )

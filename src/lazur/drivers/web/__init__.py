@@ -1,0 +1,1 @@
+"""The one door to web servers that customers name: what is fetched through it is guarded."""
