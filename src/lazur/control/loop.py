@@ -8,17 +8,16 @@ crash, `run` starts from the store alone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 from lazur.control.context import Context
-from lazur.control.plan import Failed, Gone, Plan, Ready, Waiting
+from lazur.control.plan import Failed, Gone, Outcome, Plan, Ready, Waiting
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.log import logger
-from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Operation, Record
+from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Entry, Operation, Record
 
 log = logger("control")
 
@@ -28,6 +27,11 @@ _RETRY = (0.2, 0.5, 1, 2, 5, 10, 30)
 # Attempts before a fault of our own ends the customer's operation.
 _PATIENCE = 4
 _SWEEP = 30.0
+# Sweeps in which every resource is looked at once, and how many are looked at in one at least.
+_PASS = 120
+_SLICE = 50
+# Pause after a failure of the store itself.
+_PAUSE = 1.0
 _FEED_KEPT = 10_000
 _OPERATIONS_KEPT = timedelta(days=7)
 # As long as Azure keeps its activity log.
@@ -44,6 +48,7 @@ class Loop:
         self._queued: set[str] = set()
         self._active: set[str] = set()
         self._again: set[str] = set()
+        self._unsettled: set[str] = set()
         self._failures: dict[str, int] = {}
         self._timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._work = asyncio.Event()
@@ -52,10 +57,11 @@ class Loop:
     async def run(self) -> None:
         """Serve until cancelled."""
         position = self.context.store.position()
-        for record in self.context.store.list():
-            self.wake(record.key)
+        keys = [record.key for record in self.context.store.list()]
+        for key in keys:
+            self.wake(key)
         tasks = [asyncio.create_task(self._worker()) for _ in range(self._workers)]
-        tasks += [asyncio.create_task(self._follow(position)), asyncio.create_task(self._sweep())]
+        tasks += [asyncio.create_task(self._follow(position)), asyncio.create_task(self._sweep(len(keys)))]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -81,17 +87,24 @@ class Loop:
     async def _follow(self, position: int) -> None:
         store = self.context.store
         while True:
-            entries = store.feed(position)
-            for entry in entries:
-                position = entry.sequence
-                if entry.what == "resource":
-                    self._wake_around(entry.key)
-                elif entry.what == "reference":
-                    self._wake_document(entry.key)
-                elif entry.what == "report":
-                    self.wake(entry.key)
-            if not entries:
-                await store.changed(position)
+            try:
+                entries = store.feed(position)
+                for entry in entries:
+                    self._wake_for(entry)
+                    position = entry.sequence
+                if not entries:
+                    await store.changed(position)
+            except Exception:
+                log.exception("cannot follow the feed", position=position)
+                await self.context.clock.sleep(_PAUSE)
+
+    def _wake_for(self, entry: Entry) -> None:
+        if entry.what == "resource":
+            self._wake_around(entry.key)
+        elif entry.what == "reference":
+            self._wake_document(entry.key)
+        elif entry.what == "report":
+            self.wake(entry.key)
 
     def _wake_around(self, key: str) -> None:
         """A resource changed: itself, whoever refers to it, whatever it needs, and its resource group.
@@ -113,15 +126,28 @@ class Loop:
         if record is not None:
             self.wake(record.key)
 
-    async def _sweep(self) -> None:
-        """The periodic path: nothing may depend on a signal alone."""
+    async def _sweep(self, count: int) -> None:
+        """The periodic path: nothing may depend on a signal alone. What is not settled is looked at every time, and all of
+        the `count` resources in turn, for what they want or what was made of it may have changed unseen."""
+        after, seen = "", 0
         while True:
             await self.context.clock.sleep(_SWEEP)
-            for record in self.context.store.list():
-                if record.deleting or record.observed < record.generation:
+            try:
+                for key in sorted(self._unsettled):
+                    self.wake(key)
+                size = max(_SLICE, -(-count // _PASS))
+                records = self.context.store.list(after=after, limit=size)
+                for record in records:
                     self.wake(record.key)
-            now = self.context.clock.now()
-            await self.context.store.trim(_FEED_KEPT, now - _OPERATIONS_KEPT, now - _EVENTS_KEPT)
+                seen += len(records)
+                if len(records) == size:
+                    after = records[-1].key
+                else:
+                    after, count, seen = "", seen, 0
+                now = self.context.clock.now()
+                await self.context.store.trim(_FEED_KEPT, now - _OPERATIONS_KEPT, now - _EVENTS_KEPT)
+            except Exception:
+                log.exception("sweep failed")
 
     def _later(self, key: str, seconds: float) -> None:
         due = self.context.clock.monotonic() + seconds
@@ -157,39 +183,51 @@ class Loop:
                     self.wake(key)
 
     async def turn(self, key: str) -> None:
-        """Reconcile `key` once and commit the plan."""
-        record = self.context.store.get(key)
-        if record is None:
-            self._failures.pop(key, None)
-            return
+        """Reconcile `key` once and commit the plan. Whatever fails is tried again, the store itself included."""
+        record = None
         try:
-            plan = await self._plan(record)
-            await self._commit(record, plan)
+            record = self.context.store.get(key)
+            outcome = await self._reconciled(record) if record is not None else Gone()
         except Conflict:
             self.wake(key)
             return
-        except LazurError as error:
-            if not error.retryable:
-                with contextlib.suppress(Conflict):
-                    await self._commit(record, Plan(Failed(error)))
-            self._back_off(key, error)
-            return
         except Exception as error:
-            log.exception("reconciliation failed", key=key)
-            if self._failures.get(key, 0) >= _PATIENCE:
-                await self._give_up(record, error)
+            failure = self._failure(key, record, error)
             self._back_off(key, error)
+            if record is not None and failure is not None:
+                await self._record_failure(record, failure)
             return
         self._failures.pop(key, None)
-        if isinstance(plan.outcome, Waiting) and plan.outcome.after is not None:
-            self._later(key, plan.outcome.after)
+        if isinstance(outcome, Waiting):
+            self._unsettled.add(key)
+            if outcome.after is not None:
+                self._later(key, outcome.after)
+        else:
+            self._unsettled.discard(key)
 
-    async def _give_up(self, record: Record, error: Exception) -> None:
-        """A fault of our own must not leave a customer waiting for ever: the operation fails, retries go on."""
+    async def _reconciled(self, record: Record) -> Outcome:
+        plan = await self._plan(record)
+        await self._commit(record, plan)
+        return plan.outcome
+
+    def _failure(self, key: str, record: Record | None, error: Exception) -> LazurError | None:
+        """What the customer is to be told of `error`, if anything. A fault of our own must not leave anybody waiting for
+        ever: after some attempts the operation fails, while retries go on."""
+        if isinstance(error, LazurError):
+            return None if error.retryable else error
+        log.error("reconciliation failed", key=key, exc_info=error)
+        if record is None or self._failures.get(key, 0) < _PATIENCE:
+            return None
         message = f"The cloud cannot bring '{record.id.name}' to its wanted state because of a fault of its own."
-        failure = LazurError("InternalServerError", message, status=500, internal=repr(error))
-        with contextlib.suppress(Conflict):
+        return LazurError("InternalServerError", message, status=500, internal=repr(error))
+
+    async def _record_failure(self, record: Record, failure: LazurError) -> None:
+        try:
             await self._commit(record, Plan(Failed(failure)))
+        except Conflict:
+            pass
+        except Exception:
+            log.exception("failure not recorded", key=record.key, code=failure.code)
 
     def _back_off(self, key: str, error: Exception) -> None:
         count = self._failures.get(key, 0)
