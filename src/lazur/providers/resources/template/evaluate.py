@@ -83,7 +83,7 @@ def evaluate_object(value: Mapping[str, Any], frame: Frame, path: str) -> dict[s
                 name, elements = evaluate_copy(loop, frame, f"{where}[{i}]")
                 out[name] = elements
         else:
-            name = evaluate_text(key, frame) if is_expression(key) else key
+            name = evaluate_text(key, frame) if key.startswith("[") else key
             if not isinstance(name, str):
                 raise ExpressionFault(f"The name of a property must be a string, not '{kind(name)}'", path=where)
             out[name] = evaluate_value(item, frame, where)
