@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import hashlib
 import json
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ import uvicorn
 from starlette.applications import Starlette
 
 from lazur.identity.app import routes
-from lazur.identity.directory import LiveDirectory, Secrets
+from lazur.identity.directory import LiveDirectory, Secrets, Write
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.keys import KeyRing
+from lazur.identity.objects import User
 from lazur.identity.pki import Authority
 from lazur.identity.provider import OpenIdProvider
 from lazur.identity.sealing import StampKey
+from lazur.identity.service import Identity, Outside
 from lazur.identity.tokens import Verifier
 from lazur.kernel.clock import Clock, SystemClock, VirtualClock
 from lazur.kernel.ids import SeededIds
@@ -47,6 +50,13 @@ class MemoryStore:
         self.text = json.dumps(document)
 
 
+def cheap(password: str) -> str:
+    """A stored password that costs a test nothing to check."""
+    salt = "00" * 16
+    digest = hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), n=2, r=8, p=1, dklen=32).hex()
+    return f"scrypt$2$8$1${salt}${digest}"
+
+
 _first: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
 
@@ -54,7 +64,10 @@ async def _first_documents() -> tuple[dict[str, Any], dict[str, Any]]:
     """A bootstrapped directory and a key ring, made once: hashing and key generation are slow on purpose."""
     if not _first:
         directory, keys, stamp_key = MemoryStore(), MemoryStore(), StampKey(STAMP_KEY, SeededIds(1))
-        await LiveDirectory.open(directory, SeededIds(2), DOMAIN, stamp_key)
+        live, secrets = await LiveDirectory.open(directory, SeededIds(2), DOMAIN, stamp_key)
+        admin = live.current.user(secrets.admin_object_id)
+        assert admin is not None
+        await live.change(lambda _: [Write(replace(admin, password_hash=cheap(secrets.admin_password)))])
         await KeyRing.open(keys, stamp_key, VirtualClock(datetime(2020, 1, 1, tzinfo=UTC)))
         _first.append((await directory.load(), await keys.load()))
     return _first[0]
@@ -65,33 +78,68 @@ class Stamp:
     """Everything a test needs of a stamp."""
 
     endpoints: Endpoints
-    directory: LiveDirectory
-    keys: KeyRing
-    secrets: Secrets
-    provider: OpenIdProvider
-    verifier: Verifier
+    identity: Identity
+    kept: dict[str, MemoryStore]
     app: Starlette
     clock: Clock
+
+    @property
+    def directory(self) -> LiveDirectory:
+        return self.identity.directory
+
+    @property
+    def keys(self) -> KeyRing:
+        return self.identity.keys
+
+    @property
+    def secrets(self) -> Secrets:
+        return self.identity.secrets
+
+    @property
+    def provider(self) -> OpenIdProvider:
+        return self.identity.provider
+
+    @property
+    def verifier(self) -> Verifier:
+        return self.identity.verifier
 
     @property
     def tenant(self) -> str:
         return self.secrets.tenant_id
 
+    @property
+    def admin(self) -> User:
+        """The first user, as the directory has them now."""
+        found = self.directory.current.user(self.secrets.admin_object_id)
+        assert found is not None
+        return found
 
-async def stamp(clock: Clock | None = None, endpoints: Endpoints | None = None) -> Stamp:
+
+async def stamp(
+    clock: Clock | None = None, endpoints: Endpoints | None = None, outside: Outside | None = None, seed: int = 5
+) -> Stamp:
     """A fresh stamp; the directory and keys are copies of the same first ones."""
     clock = clock or VirtualClock()
     endpoints = endpoints or Endpoints.for_region("local", "lazur.internal")
     directory_document, key_document = copy.deepcopy(await _first_documents())
-    for row in key_document["keys"]:
-        row["signs_from"] = int(clock.now().timestamp())
-        row["signs_until"] = row["signs_from"] + 30 * 86_400
-    stamp_key = StampKey(STAMP_KEY, SeededIds(3))
-    directory, secrets = await LiveDirectory.open(MemoryStore(directory_document), SeededIds(4), DOMAIN, stamp_key)
-    keys = await KeyRing.open(MemoryStore({"keys": key_document["keys"][:1]}), stamp_key, clock)
-    provider = OpenIdProvider(endpoints, directory, keys, stamp_key, clock, SeededIds(5))
-    verifier = Verifier(endpoints, keys, directory, clock)
-    return Stamp(endpoints, directory, keys, secrets, provider, verifier, Starlette(routes=routes(provider)), clock)
+    key = key_document["keys"][0]
+    key["signs_from"] = int(clock.now().timestamp())
+    key["signs_until"] = key["signs_from"] + 30 * 86_400
+    kept = {"directory": MemoryStore(directory_document), "signing-keys": MemoryStore({"keys": [key]})}
+    return await again(kept, clock, endpoints, outside, seed)
+
+
+async def again(
+    kept: dict[str, MemoryStore], clock: Clock, endpoints: Endpoints, outside: Outside | None = None, seed: int = 6
+) -> Stamp:
+    """The stamp whose documents are `kept`, as after a restart."""
+    stamp_key = StampKey(STAMP_KEY, SeededIds(seed))
+
+    def document(name: str) -> MemoryStore:
+        return kept.setdefault(name, MemoryStore())
+
+    identity = await Identity.open(document, endpoints, DOMAIN, stamp_key, clock, SeededIds(seed), outside)
+    return Stamp(endpoints, identity, kept, Starlette(routes=routes(identity.provider)), clock)
 
 
 @dataclass
@@ -109,6 +157,11 @@ class Answer:
     @property
     def text(self) -> str:
         return self.body.decode()
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """What a browser would send next."""
+        return {"cookie": self.headers["set-cookie"].partition(";")[0]}
 
 
 async def call(

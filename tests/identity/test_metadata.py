@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lazur.identity.endpoints import Endpoints
+from lazur.identity.endpoints import Endpoints, normal
 from lazur.identity.metadata import ImageAlias, alias_document, endpoints_body
 
 RACK = Endpoints.for_region("local", "lazur.internal")
@@ -43,18 +43,19 @@ def test_known_audiences() -> None:
         "https://kv1.vault.local.lazur.internal/",
         "https://storage.azure.com/",
         "https://graph.microsoft.com/",
-        "api://app-1",
-        "app-1",
+        "797f4846-ba00-4fd7-ba43-dac1f8f63013",
     ):
-        assert RACK.knows(known, {"app-1"}), known
+        assert RACK.serves(normal(known)), known
     for unknown in (
         "",
         "https://example.org",
         "http://management.azure.com",
         "https://evilcore.local.lazur.internal",
+        "https://adminmanagement.local.lazur.internal",
+        "https://kv1.vault.local.lazur.internal?x",
         "app-2",
     ):
-        assert not RACK.knows(unknown, {"app-1"}), unknown
+        assert not RACK.serves(normal(unknown)), unknown
 
 
 def test_alias_document() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from joserfc.jwk import RSAKey
 from lazur.identity.directory import Write
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.keys import KeyRing
-from lazur.identity.objects import Tenant
+from lazur.identity.objects import ServicePrincipal, Tenant
 from lazur.identity.sealing import StampKey
 from lazur.identity.tokens import Issuer, Subject, bearer, challenge
 from lazur.kernel.clock import VirtualClock
@@ -24,9 +25,20 @@ from lazur.kernel.ids import SeededIds
 from tests.identity.support import STAMP_KEY, MemoryStore, Stamp, stamp
 
 
+def issuer(made: Stamp) -> Issuer:
+    return Issuer(made.endpoints, made.keys, made.clock, SeededIds(9))
+
+
+def subject(made: Stamp) -> Subject:
+    """The first service principal, by its secret."""
+    principal = made.directory.current.principal(made.secrets.client_id, made.tenant)
+    app = made.directory.current.application(made.secrets.client_id)
+    assert principal and app
+    return Subject.of_service(principal, 1, app.secrets[0].key_id)
+
+
 def issue(made: Stamp, audience: str = "https://management.azure.com/", tenant: str | None = None) -> str:
-    subject = Subject(tenant or made.tenant, "oid-1", "app-1", "servicePrincipal")
-    return Issuer(made.endpoints, made.keys, made.clock, SeededIds(9)).access(subject, audience)
+    return issuer(made).access(replace(subject(made), tenant_id=tenant or made.tenant), audience)
 
 
 def code(made: Stamp, token: str, **more: Any) -> str:
@@ -58,7 +70,8 @@ def test_every_spelling_of_the_arm_audience_and_a_second_look() -> None:
         token = issue(made, audience)
         for _ in range(2):
             principal = made.verifier.verify(token, made.endpoints.accepted_by_arm, tenant=made.tenant)
-            assert (principal.object_id, principal.kind, principal.upn) == ("oid-1", "servicePrincipal", None)
+            assert principal.object_id == made.secrets.client_object_id
+            assert (principal.kind, principal.upn) == ("servicePrincipal", None)
     assert principal.claims["iss"].split("/")[3] == made.tenant
 
 
@@ -66,7 +79,7 @@ def test_wrong_audience_before_and_after_it_was_cached() -> None:
     made = asyncio.run(stamp())
     token = issue(made, "https://vault.azure.net")
     assert code(made, token) == "InvalidAuthenticationTokenAudience"
-    assert made.verifier.verify(token, frozenset({"https://vault.azure.net"})).object_id == "oid-1"
+    assert made.verifier.verify(token, frozenset({"https://vault.azure.net"})).object_id == made.secrets.client_object_id
     assert code(made, token) == "InvalidAuthenticationTokenAudience"
 
 
@@ -108,7 +121,8 @@ def test_tenants_do_not_mix() -> None:
     other = Tenant("99999999-0000-4000-8000-000000000009", "Other", "other.example")
     stray = issue(made, tenant=other.id)
     assert code(made, stray) == "InvalidAuthenticationTokenTenant"  # not a tenant of this stamp
-    asyncio.run(made.directory.change(lambda d: [Write(other)]))
+    theirs = ServicePrincipal(made.secrets.client_object_id, made.secrets.client_id, other.id, "an app of both")
+    asyncio.run(made.directory.change(lambda d: [Write(other), Write(theirs)]))
     assert made.verifier.verify(stray, made.endpoints.accepted_by_arm).tenant_id == other.id
     assert code(made, stray, tenant=made.tenant) == "InvalidAuthenticationTokenTenant"
     assert code(made, issue(made), tenant=other.id) == "InvalidAuthenticationTokenTenant"
@@ -116,9 +130,8 @@ def test_tenants_do_not_mix() -> None:
 
 def test_an_identity_token_is_no_access_token() -> None:
     made = asyncio.run(stamp())
-    issuer = Issuer(made.endpoints, made.keys, made.clock, SeededIds(9))
-    subject = Subject(made.tenant, "oid", made.endpoints.management, "user", "a@b")
-    token = issuer.identity(subject, made.endpoints.issuer(made.tenant), None)
+    who = Subject(made.tenant, "oid", made.endpoints.management, "user", "a@b")
+    token = issuer(made).identity(who, made.endpoints.issuer(made.tenant), None)
     assert code(made, token) == "InvalidAuthenticationToken"
 
 

@@ -1,4 +1,4 @@
-"""The sign-in endpoints over HTTP: paths, forms, pages, error bodies.
+"""The sign-in endpoints over HTTP: paths, forms, error bodies. The pages are `browser`'s.
 
 Must never check a credential itself (`signin`), decide a grant (`provider`), or trust a Host header: every URL it hands
 out comes from the configured endpoints.
@@ -6,25 +6,20 @@ out comes from the configured endpoints.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import unquote
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lazur.identity import pages
-from lazur.identity.codes import AuthorizeRequest
-from lazur.identity.oauth import Authority, OAuthError, malformed
+from lazur.identity import browser, forms
+from lazur.identity.browser import PRIVATE
+from lazur.identity.oauth import Authority, OAuthError
 from lazur.identity.provider import OpenIdProvider
 
-_LARGEST = 64 * 1024
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_PRIVATE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -47,10 +42,9 @@ def routes(provider: OpenIdProvider) -> list[Route]:
             (f"{tenant}/discovery{version}/keys", web.keys, ["GET"]),
             (f"{tenant}/oauth2{version}/token", web.token, ["POST"]),
             (f"{tenant}/oauth2{version}/devicecode", web.start_device, ["POST"]),
-            (f"{tenant}/oauth2{version}/authorize", web.authorize, ["GET", "POST"]),
-            (f"{tenant}/oauth2{version}/deviceauth", web.device_page, ["GET", "POST"]),
         ]
-    return [Route(path, web.guarded(handler), methods=methods) for path, handler, methods in table]
+    plain = [Route(path, web.guarded(handler), methods=methods) for path, handler, methods in table]
+    return [*plain, *browser.routes(provider)]
 
 
 class _Web:
@@ -74,7 +68,10 @@ class _Web:
         asked = request.headers.get("client-request-id", "")
         correlation = asked if _GUID.fullmatch(asked) else self._provider.ids.uuid()
         body = error.answer(self._provider.clock.now(), self._provider.ids.uuid(), correlation)
-        return JSONResponse(body, error.status, headers={**_PRIVATE, "client-request-id": correlation})
+        headers = {**PRIVATE, "client-request-id": correlation}
+        if error.error == "invalid_client" and "authorization" in request.headers:
+            headers["WWW-Authenticate"] = "Basic"  # RFC 6749, 5.2
+        return JSONResponse(body, error.status, headers=headers)
 
     def _authority(self, request: Request) -> Authority:
         return self._provider.authority(_tenant(request), "/v2.0/" in request.url.path)
@@ -93,125 +90,15 @@ class _Web:
         return JSONResponse(self._provider.instance(request.query_params.get("authorization_endpoint", "")))
 
     async def token(self, request: Request) -> Response:
-        form = await _form(request)
-        answer = await self._provider.token(self._authority(request), {**_basic(request), **form})
-        return JSONResponse(answer, headers=_PRIVATE)
+        form = await forms.credentials(request)
+        answer = await self._provider.token(self._authority(request), form, forms.source(request))
+        return JSONResponse(answer, headers=PRIVATE)
 
     async def start_device(self, request: Request) -> Response:
-        form = await _form(request)
-        return JSONResponse(self._provider.start_device(self._authority(request), form), headers=_PRIVATE)
-
-    async def device_page(self, request: Request) -> Response:
-        """First the code, then name and password for the program named on the page."""
-        if request.method == "GET":
-            return _html(pages.device_code())
-        form = await _form(request)
-        try:
-            device, app = self._provider.device(form.get("user_code", ""))
-        except OAuthError as error:
-            return _html(pages.device_code(error=error.message), status=400)
-        hidden = {"user_code": device.user_code}
-        if "password" not in form:
-            return _html(pages.sign_in(f"{app.display_name} on your device", hidden))
-        name = form.get("username", "")
-        try:
-            await self._provider.approve_device(device, name, form["password"])
-        except OAuthError as error:
-            title = f"{app.display_name} on your device"
-            return _html(pages.sign_in(title, hidden, hint=name, error=error.message), status=400)
-        return _html(pages.message("You are signed in", f"{app.display_name} goes on by itself. Close this page."))
-
-    async def authorize(self, request: Request) -> Response:
-        """The sign-in page (GET, or POST of the same parameters), and its answer (POST with the sealed request)."""
-        authority = self._authority(request)
-        fields = await _form(request) if request.method == "POST" else _query(request)
-        if "sealed" in fields:
-            return await self._signed_in(authority, fields)
-        try:
-            asked = self._provider.authorize(authority, fields)
-        except OAuthError as error:
-            # Nobody proved to be the application: the fault is shown to the person, never sent on.
-            return _html(pages.message("This sign-in cannot go on", f"{error.code}: {error.message}"), status=400)
-        fault = self._provider.fault(asked, fields)
-        if fault is not None:
-            said = {"error": fault.error, "error_description": f"{fault.code}: {fault.message}", "state": asked.state}
-            return _deliver(asked, said)
-        sealed, app = self._provider.page(asked)
-        return _html(pages.sign_in(app, {"sealed": sealed}, hint=fields.get("login_hint", "")), asked.redirect_uri)
-
-    async def _signed_in(self, authority: Authority, fields: dict[str, str]) -> Response:
-        try:
-            asked = self._provider.from_page(fields["sealed"])
-        except OAuthError as error:
-            return _html(pages.message("This sign-in cannot go on", error.message), status=400)
-        name = fields.get("username", "")
-        try:
-            answer = await self._provider.answer(authority, asked, name, fields.get("password", ""))
-        except OAuthError as error:
-            sealed, app = self._provider.page(asked)
-            again = pages.sign_in(app, {"sealed": sealed}, hint=name, error=error.message)
-            return _html(again, asked.redirect_uri, status=400)
-        return _deliver(asked, answer)
-
-
-def _deliver(asked: AuthorizeRequest, fields: dict[str, str]) -> Response:
-    """Send an authorize response to the checked redirect address in the mode the client asked for."""
-    said = {name: value for name, value in fields.items() if value}
-    if asked.response_mode == "form_post":
-        return _html(pages.auto_post(asked.redirect_uri, said), asked.redirect_uri)
-    mark = "#" if asked.response_mode == "fragment" else "&" if "?" in asked.redirect_uri else "?"
-    return RedirectResponse(f"{asked.redirect_uri}{mark}{urlencode(said)}", 302, headers=_PRIVATE)
-
-
-def _html(page: str, target: str = "", *, status: int = 200) -> Response:
-    headers = {
-        **_PRIVATE,
-        "Content-Security-Policy": pages.policy(target),
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-    }
-    return HTMLResponse(page, status, headers=headers)
+        form = await forms.form(request)
+        answer = self._provider.interactive.start_device(self._authority(request), form, forms.source(request))
+        return JSONResponse(answer, headers=PRIVATE)
 
 
 def _tenant(request: Request) -> str:
     return str(request.path_params.get("tenant", "adfs"))
-
-
-def _query(request: Request) -> dict[str, str]:
-    return _single(request.url.query)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of an urlencoded body of at most 64 KiB, each given once."""
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        raise malformed("The body must be 'application/x-www-form-urlencoded'.")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST:
-            raise malformed("The body is too large.")
-    try:
-        return _single(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise malformed("The body is not UTF-8.") from None
-
-
-def _single(encoded: str) -> dict[str, str]:
-    pairs = parse_qsl(encoded, keep_blank_values=True)
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise malformed("A parameter was given more than once.")
-    return fields
-
-
-def _basic(request: Request) -> dict[str, Any]:
-    """Client credentials from HTTP Basic (RFC 6749, 2.3.1), or none."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return {}
-    try:
-        name, _, secret = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        raise malformed("The 'Authorization' header is malformed.") from None
-    return {"client_id": unquote(name), "client_secret": unquote(secret)}

@@ -512,7 +512,10 @@ class LiveDirectory:
 
         def edit(directories: Directories) -> Sequence[Edit]:
             user = directories.user(object_id)
-            return [Write(replace(user, password_hash=hashed, sessions_from=now + 1))] if user else []
+            if user is None:
+                return []
+            # Twice in one second, with a sign-in in between, voids that one too.
+            return [Write(replace(user, password_hash=hashed, sessions_from=max(now, user.sessions_from) + 1))]
 
         await self.change(edit)
 
@@ -521,7 +524,9 @@ class LiveDirectory:
 
         def edit(directories: Directories) -> Sequence[Edit]:
             found = directories.by_id[tenant_id].object(object_id)
-            return [Write(replace(found, sessions_from=now + 1))] if isinstance(found, User | ServicePrincipal) else []
+            if not isinstance(found, User | ServicePrincipal):
+                return []
+            return [Write(replace(found, sessions_from=max(now, found.sessions_from) + 1))]
 
         await self.change(edit)
 

@@ -5,13 +5,13 @@ Must never be edited per request: behind whatever address a request came in, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
 # Clients that were given nothing but our address still ask for the public cloud's audiences.
 PUBLIC_ARM = ("https://management.azure.com", "https://management.core.windows.net")
+ARM_APP = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
 PUBLIC_GRAPH = ("https://graph.microsoft.com", "https://graph.windows.net")
 PUBLIC_DATA = ("https://storage.azure.com", "https://vault.azure.net")
 
@@ -90,21 +90,25 @@ class Endpoints:
     @cached_property
     def accepted_by_arm(self) -> frozenset[str]:
         """`arm_audiences` in their normal spelling, for the verifier."""
-        return frozenset(map(normal, self.arm_audiences))
+        return frozenset(map(normal, (*self.arm_audiences, ARM_APP)))
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        own = (self.management, self.admin_management, self.graph, f"https://{self.vault_suffix}")
-        return frozenset(map(normal, (*own, *PUBLIC_ARM, *PUBLIC_GRAPH, *PUBLIC_DATA)))
+    def accepted_by_admin(self) -> frozenset[str]:
+        """What a token for the operator's endpoint may be for; nothing else has a second name for it."""
+        return frozenset({normal(self.admin_management)})
 
-    def knows(self, audience: str, app_ids: Iterable[str] = ()) -> bool:
-        """Whether tokens for `audience` are issued here: our services, their public aliases, our applications."""
-        wanted = normal(audience)
-        if wanted in self._known or wanted.removeprefix("api://") in app_ids:
+    @cached_property
+    def _served(self) -> frozenset[str]:
+        own = (self.graph, f"https://{self.vault_suffix}")
+        return self.accepted_by_arm | frozenset(map(normal, (*own, *PUBLIC_GRAPH, *PUBLIC_DATA)))
+
+    def serves(self, audience: str) -> bool:
+        """Whether `audience`, in its normal spelling, is a service for tenants: ours, or its public alias."""
+        if audience in self._served:
             return True
-        parts = urlsplit(wanted)
+        parts = urlsplit(audience)
         suffixes = (f".{normal(self.storage_suffix)}", f".{normal(self.vault_suffix)}")
-        return parts.scheme == "https" and parts.netloc.endswith(suffixes) and not parts.path
+        return parts.scheme == "https" and parts.netloc.endswith(suffixes) and not (parts.path or parts.query)
 
     def issuer(self, tenant_id: str) -> str:
         """`iss` of access tokens; the tenant is its fourth segment, which is how clients resolve tenant names."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from lazur.identity.directory import Directories
-from lazur.identity.endpoints import Endpoints
+from lazur.identity.endpoints import Endpoints, normal
 from lazur.identity.objects import Tenant
 from lazur.kernel.errors import LazurError
 
@@ -21,6 +21,7 @@ Dialect = Literal["v1", "v2", "adfs"]
 OIDC_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 # Segments that name no tenant: who signs in decides.
 ANY_TENANT = frozenset({"common", "organizations"})
+PERSONAL = "consumers"
 
 
 class OAuthError(LazurError):
@@ -80,33 +81,49 @@ class Audience:
     capabilities: tuple[str, ...] = ()
 
     @classmethod
-    def asked(cls, form: Form, endpoints: Endpoints, directory: Directories) -> Audience:
-        """From `resource=` (v1.0, ADFS) or `scope=`; AADSTS500011 when no service here goes by that name."""
+    def asked(cls, form: Form, endpoints: Endpoints) -> Audience:
+        """From `resource=` (v1.0, ADFS) or `scope=`. Whether there is such a service is `check`'s question."""
         capabilities = _capabilities(form.get("claims", ""))
         if "resource" in form:
             resource = required(form, "resource")
-            wanted = cls(resource, form.get("scope", "user_impersonation"), True, True, True, capabilities)
+            return cls(resource, form.get("scope", "user_impersonation"), True, True, True, capabilities)
+        scopes = form.get("scope", "").split()
+        resources = {_resource(scope, endpoints) for scope in scopes if scope not in OIDC_SCOPES}
+        if len(resources) > 1:
+            raise OAuthError("invalid_scope", 28000, "A request may ask for the scopes of one resource only.")
+        return cls(
+            resource=resources.pop() if resources else endpoints.graph,
+            scope=" ".join(scopes),
+            openid="openid" in scopes,
+            offline="offline_access" in scopes,
+            v1=False,
+            capabilities=capabilities,
+        )
+
+    def check(self, endpoints: Endpoints, directories: Directories, tenant: Tenant | None) -> Audience:
+        """Itself, when there is such a service for the members of `tenant` (None: not decided yet); AADSTS500011 if not.
+
+        The operator's endpoint exists for the operator's directory only, an application for directories that may use it.
+        """
+        wanted = normal(self.resource)
+        home = tenant is None or tenant.id == directories.tenants[0].id
+        if wanted in endpoints.accepted_by_admin:
+            known = home
         else:
-            scopes = form.get("scope", "").split()
-            resources = {_resource(scope, endpoints) for scope in scopes if scope not in OIDC_SCOPES}
-            if len(resources) > 1:
-                raise OAuthError("invalid_scope", 28000, "A request may ask for the scopes of one resource only.")
-            wanted = cls(
-                resource=resources.pop() if resources else endpoints.graph,
-                scope=" ".join(scopes),
-                openid="openid" in scopes,
-                offline="offline_access" in scopes,
-                v1=False,
-                capabilities=capabilities,
-            )
-        if not endpoints.knows(wanted.resource, directory.app_ids):
+            known = endpoints.serves(wanted) or _is_application(wanted, directories, tenant)
+        if not known:
             raise OAuthError(
                 "invalid_resource",
                 500011,
-                f"The resource principal named '{wanted.resource}' was not found. This stamp issues tokens for"
+                f"The resource principal named '{self.resource}' was not found. This stamp issues tokens for"
                 f" {', '.join(endpoints.arm_audiences)}, {endpoints.graph}, its storage accounts and vaults.",
             )
-        return wanted
+        return self
+
+
+def _is_application(wanted: str, directories: Directories, tenant: Tenant | None) -> bool:
+    app_id = wanted.removeprefix("api://")
+    return (directories.usable(app_id, tenant.id) if tenant else directories.application(app_id)) is not None
 
 
 def _resource(scope: str, endpoints: Endpoints) -> str:
@@ -124,7 +141,7 @@ def _capabilities(claims: str) -> tuple[str, ...]:
     try:
         values = json.loads(claims).get("access_token", {}).get("xms_cc", {}).get("values", [])
         return tuple(str(value) for value in values)[:8]
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise malformed("The 'claims' parameter is not valid.") from None
 
 
@@ -136,14 +153,18 @@ class Authority:
     dialect: Dialect
 
     @classmethod
-    def named(cls, segment: str, v2: bool, directory: Directories) -> Authority:
+    def named(cls, segment: str, v2: bool, directories: Directories) -> Authority:
         """From the first path segment: `adfs`, `common`, `organizations`, a tenant's id or domain (AADSTS90002)."""
         if segment.lower() == "adfs":
-            return cls(directory.tenants[0], "adfs")
+            return cls(directories.tenants[0], "adfs")
         dialect: Dialect = "v2" if v2 else "v1"
         if segment.lower() in ANY_TENANT:
             return cls(None, dialect)
-        tenant = directory.tenant(segment)
+        tenant = directories.tenant(segment)
+        if segment.lower() == PERSONAL:
+            raise OAuthError(
+                "invalid_request", 9002346, "There are no personal accounts here. Use 'organizations' or name a tenant."
+            )
         if tenant is None:
             raise OAuthError(
                 "invalid_request", 90002, f"Tenant '{segment}' not found. Check the tenant id or domain name."

@@ -31,12 +31,13 @@ from lazur.api.routes import Routes
 from lazur.control.context import Context
 from lazur.control.loop import Loop
 from lazur.identity import app as identity_app
-from lazur.identity.directory import LiveDirectory, Secrets
+from lazur.identity.directory import Secrets
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.keys import KeyRing
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
 from lazur.identity.provider import OpenIdProvider
 from lazur.identity.sealing import StampKey
+from lazur.identity.service import Identity
 from lazur.identity.tokens import Verifier, bearer, challenge
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError
@@ -127,16 +128,14 @@ class ControlPlane:
     ) -> ControlPlane:  # fmt: skip
         """A control plane over `store`, with everything made that a new stamp needs and the site's hosts added."""
         zone = f"{stamp.region}.{stamp.domain}"
-        directory, secrets = await LiveDirectory.open(StoredDocument(store, "directory"), ids, zone, stamp_key)
-        keys = await KeyRing.open(StoredDocument(store, "signing-keys"), stamp_key, clock)
+        identity = await Identity.open(lambda name: StoredDocument(store, name), endpoints, zone, stamp_key, clock, ids)
+        secrets = identity.secrets
         accounts = await _accounts(store, ids, secrets)
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
         plane = cls(store, stamp, endpoints, stamp_key, clock, ids, artifacts)
         plane.secrets = secrets
         plane._assignments = (*plane._assignments, *_assignments(store))
-        provider = OpenIdProvider(endpoints, directory, keys, stamp_key, clock, ids)
-        verifier = Verifier(endpoints, keys, directory, clock)
-        plane.app = plane._front(provider, verifier, keys)
+        plane.app = plane._front(identity.provider, identity.verifier, identity.keys)
         await plane._add_machines(accounts, machines)
         return plane
 
