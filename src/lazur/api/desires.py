@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -17,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lazur.api.artifacts import Artifacts
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import LazurError
 from lazur.model.desire import Batch, Desire, Report, State
@@ -33,7 +33,7 @@ _MAX_ARTIFACT = 8 * 1024 * 1024
 class Desires:
     """`DesireSource` of one domain over the store."""
 
-    def __init__(self, domain: str, store: Store, clock: Clock, unseal: Unseal, artifacts: Path | None) -> None:
+    def __init__(self, domain: str, store: Store, clock: Clock, unseal: Unseal, artifacts: Artifacts | None) -> None:
         self._domain = domain
         self._store = store
         self._clock = clock
@@ -63,17 +63,9 @@ class Desires:
         await self._store.report(self._domain, reports)
 
     async def artifact(self, name: str, content: bytes) -> None:
-        """See `DesireSource.artifact`; names are `<uid>/<file>`."""
-        if self._artifacts is None:
-            return
-        owner, _, file = name.partition("/")
-        if not owner.replace("-", "").isalnum() or not file.replace(".", "").replace("-", "").isalnum():
-            raise LazurError("InvalidArtifactName", f"'{name[:80]}' is not a valid artifact name.")
-        folder = self._artifacts / owner
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{file}.part"
-        partial.write_bytes(content)
-        partial.replace(folder / file)
+        """See `DesireSource.artifact`; names are `<key of a desire of this domain>/<file>`."""
+        if self._artifacts is not None:
+            self._artifacts.write(self._domain, name, content)
 
     def _desire(self, stored: DesireRecord) -> Desire:
         payload = json.loads(json.dumps(stored.wanted.payload))
@@ -91,8 +83,10 @@ def desire_app(open_domain: Callable[[str], Desires], domain_of: DomainOf) -> St
     """The HTTP form of `Desires`, for executors on other machines."""
 
     async def changes(request: Request) -> Response:
-        since, wait = int(request.query_params.get("since", "0")), float(request.query_params.get("wait", "0"))
-        batch = await open_domain(domain_of(request)).changes(since, wait)
+        since, wait = request.query_params.get("since", "0"), request.query_params.get("wait", "0")
+        if not (since.isdecimal() and wait.replace(".", "", 1).isdecimal()):
+            return Response("'since' and 'wait' are numbers.", status_code=400)
+        batch = await open_domain(domain_of(request)).changes(int(since), float(wait))
         rows = [
             {"kind": d.kind, "key": d.key, "generation": d.generation, "payload": d.payload, "removed": d.removed}
             for d in batch.desires
@@ -105,16 +99,23 @@ def desire_app(open_domain: Callable[[str], Desires], domain_of: DomainOf) -> St
         return Response(status_code=204)
 
     async def artifact(request: Request) -> Response:
-        content = await request.body()
-        if len(content) > _MAX_ARTIFACT:
-            return Response(status_code=413)
-        await open_domain(domain_of(request)).artifact(request.path_params["name"], content)
+        content = bytearray()
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > _MAX_ARTIFACT:
+                return Response(status_code=413)
+        await open_domain(domain_of(request)).artifact(request.path_params["name"], bytes(content))
         return Response(status_code=204)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, LazurError)
+        return JSONResponse({"error": error.body()}, error.status)
 
     return Starlette(
         routes=[
             Route("/desires", changes),
             Route("/reports", report, methods=["POST"]),
             Route("/artifacts/{name:path}", artifact, methods=["PUT"]),
-        ]
+        ],
+        exception_handlers={LazurError: refused},
     )

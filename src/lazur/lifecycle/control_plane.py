@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 import lazur.providers
 from lazur.api.app import ArmApp, render
+from lazur.api.artifacts import Artifacts
 from lazur.api.desires import Desires
 from lazur.api.pipeline import Pipeline
 from lazur.api.routes import Response as ArmResponse
@@ -111,7 +112,7 @@ class ControlPlane:
         self.clock = clock
         self.ids = ids
         self._key = stamp_key
-        self._artifacts = artifacts
+        self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
         self._assignments: tuple[Assignment, ...] = (Assignment(_SYSTEM.object_id, OWNER, "/"),)
         self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, lambda: self._assignments, self.sign)
@@ -141,7 +142,8 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Serve the control loop and key rotation until cancelled."""
-        await asyncio.gather(self.loop.run(), self.app.keys.keep_fresh())
+        tidies = [self._artifacts.keep_tidy(self.clock)] if self._artifacts else []
+        await asyncio.gather(self.loop.run(), self.app.keys.keep_fresh(), *tidies)
 
     def desires(self, domain: str) -> Desires:
         """The desires of one domain, for its executor."""
@@ -226,15 +228,14 @@ class ControlPlane:
         good = hmac.compare_digest(given["sig"], self._signature(name, begin, end))
         if not good or end < self.clock.now().timestamp():
             raise LazurError("AuthenticationFailed", "The link's signature is wrong or has expired.", status=403)
-        owner, _, file = name.partition("/")
-        path = (self._artifacts or Path("/nonexistent")) / owner / file
+        path = self._artifacts.path(name) if self._artifacts else None
         for _ in range(40):
-            if path.exists() and path.stat().st_mtime >= begin:
+            if path is None or (path.exists() and path.stat().st_mtime >= begin):
                 break
             await self.clock.sleep(0.25)
-        if not path.exists():
+        if path is None or not path.exists():
             raise LazurError("BlobNotFound", "The host has not delivered this yet; try again.", status=404)
-        kind = "image/png" if file.endswith(".png") else "text/plain; charset=utf-8"
+        kind = "image/png" if path.suffix == ".png" else "text/plain; charset=utf-8"
         return Response(await asyncio.to_thread(path.read_bytes), media_type=kind)
 
     # -- what a new stamp needs -----------------------------------------------------------------------------------------
