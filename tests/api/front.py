@@ -19,11 +19,12 @@ from lazur.kernel.simulation import run_virtual
 from lazur.lifecycle.control_plane import StoredDocument
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
-from lazur.model.rights import Assignment, Role
+from lazur.model.rights import OWNER, ROOT, Assignment, Role
 from tests.api.contract import contract
 from tests.cloud.cloud import Cloud, World, new_world
 
 VERSION = "2024-11-01"
+STAMP = "00000000-0000-0000-0000-00000000feed"
 ELSEWHERE = "99999999-0000-0000-0000-000000000001"
 T = TypeVar("T")
 
@@ -76,7 +77,6 @@ class Door:
         self.store = cloud.world.store
         self.endpoints = cloud.plane.endpoints
         self.audience = cloud.plane.endpoints.arm_audiences[0]
-        self._base = cloud.plane._assignments
         self.owner = self.token(cloud.owner.object_id)
 
     # -- who asks -----------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Door:
 
     def assign(self, *held: Assignment) -> None:
         """Replace every assignment but the stamp's own."""
-        self.plane._assignments = (*self._base, *held)
+        self.plane.authority.assign(Assignment(STAMP, OWNER, ROOT), *held)
 
     # -- what is asked ------------------------------------------------------------------------------------------------
 

@@ -34,9 +34,9 @@ class Maker:
 
     def id(self, declared: AnyResource, number: int = 1) -> ArmId:
         """The id of example `number` of a type."""
-        if declared.scope == "subscription":
+        if declared.scopes == ("subscription",):
             return ArmId(self.group.subscription, f"x{number}")
-        return self.group.resource(declared.type, f"x{number}")
+        return self.group.resource(declared.type, declared.example_name.replace("{n}", str(number)))
 
     def body(self, declared: AnyResource, number: int = 1) -> dict[str, Any]:
         """The example's body with ids in place of its placeholders."""

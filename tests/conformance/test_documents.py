@@ -63,7 +63,7 @@ def test_what_is_read_is_sent_back_in_any_spelling(name: str) -> None:
         first, generation = await case.shown(), case.generation
         for change in (_same, _shouted, _with_nulls(case.declared)):
             answer = await case.put(change(first))
-            assert answer.status == 200, answer.raw
+            assert answer.status in (200, case.declared.answers.update), answer.raw
             assert case.generation == generation, f"{change.__name__}: {answer.raw!r}"
         assert await case.shown() == first
 
@@ -193,12 +193,12 @@ def test_gone_after_delete(name: str) -> None:
         assert (await door.ask("HEAD", path)).status == 204
         answer = await door.ask("DELETE", path)
         assert answer.status == case.declared.answers.delete, answer.raw
-        assert not answer.raw
+        assert bool(answer.raw) == case.declared.answers.removed
         await door.is_idle()
         for method in ("GET", "HEAD"):
             assert (await door.ask(method, path)).status == 404
         # A group that is not there is an error; any other resource that is not there is deleted well enough.
-        assert (await door.ask("DELETE", path)).status == (404 if case.declared.scope == "subscription" else 204)
+        assert (await door.ask("DELETE", path)).status == (404 if case.declared.scopes == ("subscription",) else 204)
         kept = {r.key for r in door.store.list(prefix=case.maker.group.key + "/")}
         assert case.id.key not in kept
         again = await case.put(case.body)
@@ -227,15 +227,20 @@ def test_conditions(name: str) -> None:
     at_the_door(made(name), main)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if BY_NAME[n].scope == "group"])
+@pytest.mark.parametrize("name", [n for n in NAMES if "group" in BY_NAME[n].scopes])
 def test_nothing_is_made_in_a_group_that_is_not_there_or_goes(name: str) -> None:
     async def main(door: Door) -> None:
         case = Case(door, name)
-        elsewhere = ArmId(case.id.subscription, "absent").resource(name, "x1")
+        elsewhere = ArmId(case.id.subscription, "absent").resource(name, case.id.name)
         answer = await door.ask("PUT", str(elsewhere), case.body)
         assert answer.status == 404 and answer.error["code"] == "ResourceGroupNotFound"
-        assert (await door.ask("DELETE", str(case.maker.group))).status == 202
-        answer = await door.ask("PUT", str(case.id.parent.resource(name, "x9")), case.body)
+        if (answer := await door.ask("DELETE", str(case.maker.group))).status == 409:
+            # What keeps the group from going goes first.
+            assert answer.error["code"] == "ScopeLocked" and (await door.ask("DELETE", str(case.id))).status == 200
+            answer = await door.ask("DELETE", str(case.maker.group))
+        assert answer.status == 202
+        late = case.id.parent.resource(name, case.declared.example_name.replace("{n}", "9"))
+        answer = await door.ask("PUT", str(late), case.body)
         assert answer.status == 409 and answer.error["code"] == "ResourceGroupBeingDeleted"
         await door.is_idle()
         assert not door.store.list(prefix=case.maker.group.key)

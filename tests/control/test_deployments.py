@@ -9,8 +9,8 @@ from typing import Any
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
 from lazur.kernel.simulation import run_virtual
+from lazur.lifecycle.control_plane import SYSTEM
 from lazur.model.armid import ArmId
-from lazur.model.rights import READER, Assignment
 from tests.api.world import deployment
 from tests.cloud.cloud import VERSION, Cloud, new_world
 from tests.cloud.test_life import nic_body, vm_body, vnet_body
@@ -172,8 +172,8 @@ def test_a_right_that_was_taken_away_meanwhile() -> None:
         vm = group.resource(f"{COMPUTE}/virtualMachines", "vm1")
         running = asyncio.create_task(deploy(cloud, group, [*machines(group, "vm1"), address("after", str(vm))]))
         await cloud.clock.sleep(10.0)
-        held = Assignment(cloud.owner.object_id, READER, f"/subscriptions/{group.subscription}")
-        cloud.plane._assignments = (cloud.plane._assignments[0], held)
+        for assigned in cloud.world.store.list(type="microsoft.authorization/roleassignments"):
+            await cloud.plane.pipeline.delete(SYSTEM, assigned.id, VERSION)
         error = await running
         assert error is not None
         assert [d.code for d in error.details] == ["AuthorizationFailed"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazur.model.armid import ArmId
-from lazur.model.rights import CONTRIBUTOR, OWNER, READER, Assignment, Caller, Role, allows, denial
+from lazur.model.rights import CONTRIBUTOR, OWNER, READER, Assignment, Caller, Rights, Role, denial
 
 VM = ArmId.parse("/subscriptions/s/resourceGroups/web/providers/Microsoft.Compute/virtualMachines/vm1")
 READ, WRITE, START = (f"Microsoft.Compute/virtualMachines/{v}" for v in ("read", "write", "start/action"))
@@ -16,7 +16,7 @@ ANN = Caller("t", "ann", "Ann", groups=("staff", "admins"))
 
 
 def _may(role: Role, action: str, scope: str = "/subscriptions/s", principal: str = "ann", at: ArmId = VM) -> bool:
-    return allows([Assignment(principal, role, scope)], ANN, action, at)
+    return Rights([Assignment(principal, role, scope)]).allows(ANN, action, at)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_groups_and_strangers() -> None:
         and not _may(READER, READ, principal="Ann")
         and not _may(READER, READ, principal="")
     )
-    assert not allows([], ANN, READ, VM)
+    assert not Rights([]).allows(ANN, READ, VM)
 
 
 def test_what_one_assignment_takes_back_another_may_give() -> None:
     both = [Assignment("ann", CONTRIBUTOR, "/subscriptions/s"), Assignment("staff", OWNER, str(VM))]
-    assert allows(both, ANN, GRANT, VM)
-    assert not allows(both, ANN, GRANT, VM.scope)
+    assert Rights(both).allows(ANN, GRANT, VM)
+    assert not Rights(both).allows(ANN, GRANT, VM.scope)
 
 
 @given(

@@ -15,8 +15,9 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
+from lazur.api.message import Request, Response
 from lazur.api.present import encode
-from lazur.api.routes import Request, Response, Routes
+from lazur.api.routes import Routes
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
 from lazur.kernel.log import logger
@@ -72,7 +73,7 @@ class ArmApp:
         try:
             caller = self._authenticate(given.get("authorization"))
             raw = await _body(receive)
-            request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller)
+            request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller, correlation)
             return render(await self._routes.answer(request))
         except LazurError as error:
             return self._refusal(error)

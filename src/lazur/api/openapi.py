@@ -13,7 +13,7 @@ from typing import Any
 from lazur.api.schemas import REF, Schemas
 from lazur.model.armid import ArmId
 from lazur.model.examples import filled
-from lazur.model.registry import AnyResource, DataRoute, Provider, Registry
+from lazur.model.registry import AnyResource, Provider, Registry, Route
 from lazur.model.resource import Action, Embedded, View
 
 Json = dict[str, Any]
@@ -37,8 +37,9 @@ def document(registry: Registry, provider: Provider) -> Json:
     for declared in types:
         for path, operations in _Type(registry, schemas, declared).paths():
             paths.setdefault(path, {}).update(operations)
-    for route in provider.data_routes:
-        paths.update([_data_route(provider, route)])
+    for route in provider.routes:
+        for path, operations in _routed(provider, route):
+            paths.setdefault(path, {}).update(operations)
     paths.update(_polls(provider))
     newest = max((v for t in types for v in t.api_versions), default="")
     return {
@@ -61,7 +62,7 @@ class _Type:
         self._schemas = schemas
         self._declared = declared
         last = declared.type.rpartition("/")[2]
-        self._group = "/" not in declared.type or declared.scope == "subscription"
+        self._group = "/" not in declared.type or declared.scopes == ("subscription",)
         self._name = "resourceGroupName" if self._group else f"{_singular(last)}Name"
         self._title = _capital(last)
         self.lists = [f"{SUBSCRIPTION}/resourcegroups"] if self._group else [
@@ -106,7 +107,9 @@ class _Type:
         answers, example = self._declared.answers, self._example()
         links = self._links(self._name)
         made = {str(s): _answer(shown, links=links) for s in _put_statuses(answers)}
-        removed = sorted({200, 204, answers.delete})
+        removed = {str(s): _done(s) for s in sorted({200, 204, answers.delete})}
+        if answers.removed:
+            removed["200"] = _answer(shown)
         slow = {"x-ms-long-running-operation": True} if answers.asynchronous else {}
         body = {"required": True, "content": {"application/json": {"schema": shown, "example": example}}}
         patch = {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": _PATCH}}}
@@ -118,7 +121,7 @@ class _Type:
                                    requestBody=body, **slow),
             "patch": self._operation("Update", "Merge into it (RFC 7396).", {"200": _answer(shown)}, "ifMatch",
                                      requestBody=patch, **slow),
-            "delete": self._operation("Delete", "Take it away.", {str(s): _done(s) for s in removed}, "ifMatch",
+            "delete": self._operation("Delete", "Take it away.", removed, "ifMatch",
                                       **{"x-ms-long-running-operation": True}),
         }  # fmt: skip
 
@@ -166,14 +169,16 @@ class _Type:
         })  # fmt: skip
 
 
-def _data_route(provider: Provider, route: DataRoute) -> tuple[str, Json]:
+def _routed(provider: Provider, route: Route) -> Iterator[tuple[str, Json]]:
     tail = _PARAMETER.sub(lambda m: f"{{{m[1]}}}", route.pattern)
-    above = "locations/{location}/" if route.scope == "location" else ""
-    path = f"{SUBSCRIPTION}/providers/{provider.namespace}/{above}{tail}"
+    below = tail if tail.startswith("/") else f"/providers/{provider.namespace}/{tail}"
     kind = typing.get_origin(typing.get_type_hints(route.handler).get("return"))
     schema = {"type": "array"} if kind is list else {"type": "object"}
     doc = (route.handler.__doc__ or "").strip()
-    return path, _plain(path, f"Data_{_identifier(path)}", doc, {"200": _answer(schema)})
+    for scope in route.scopes:
+        if scope in _SCOPES:
+            path = f"{_SCOPES[scope]}{below}".rstrip("/")
+            yield path, _plain(path, f"Route_{_identifier(scope + path)}", doc, {"200": _answer(schema)}, route.method.lower())
 
 
 def _polls(provider: Provider) -> Iterator[tuple[str, Json]]:
@@ -185,19 +190,19 @@ def _polls(provider: Provider) -> Iterator[tuple[str, Json]]:
         yield path, _plain(path, f"{_capital(what)}_Get", f"Poll a long-running operation ({what}).", answered)
 
 
-def _plain(path: str, operation: str, summary: str, answered: Json) -> Json:
+def _plain(path: str, operation: str, summary: str, answered: Json, method: str = "get") -> Json:
     known = _COMPONENTS["parameters"]
     own = [
         {"$ref": f"#/components/parameters/{n}"} if n in known else _path_parameter(n, {"type": "string", "minLength": 1})
         for n in re.findall(r"\{(\w+)\}", path)
     ]
-    get = {"operationId": operation, "summary": summary, "parameters": [{"$ref": "#/components/parameters/apiVersion"}],
+    asked = {"operationId": operation, "summary": summary, "parameters": [{"$ref": "#/components/parameters/apiVersion"}],
            "responses": {**answered, **_REFUSALS}}  # fmt: skip
-    return {"parameters": own, "get": get}
+    return {"parameters": own, method: asked}
 
 
 def _identifier(path: str) -> str:
-    words = re.findall(r"\w+", path.partition("/providers/")[2].partition("/")[2])
+    words = re.findall(r"\w+", path.replace(SUBSCRIPTION, ""))
     return "".join(_capital(word) for word in words)
 
 
@@ -239,7 +244,7 @@ def _header(name: str, doc: str) -> Json:
 
 def _paper(declared: AnyResource, number: int) -> ArmId:
     """The id of an example that exists in documentation only."""
-    if declared.scope == "subscription":
+    if declared.scopes == ("subscription",):
         return ArmId(_NOWHERE, f"x{number}")
     return ArmId(_NOWHERE, "rg").resource(declared.type, f"x{number}")
 
@@ -252,6 +257,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+_SCOPES = {"tenant": "", "subscription": SUBSCRIPTION, "group": GROUP}
 _CHILD = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
 _PATCH = {"tags": {"environment": "test"}}
 _SAID: Mapping[str, str] = {

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
+from lazur.api.authority import Authority
 from lazur.api.decode import Decoded, decode
+from lazur.api.links import Links, exclusive, gone_children, in_use
 from lazur.api.present import Presenter, etag_of, not_found
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError, all_at_once
 from lazur.kernel.ids import Ids, derived
 from lazur.model.armid import ArmId
-from lazur.model.documents import FAILED, SUCCEEDED, Change, Claim, Operation, Record, Reference
-from lazur.model.fields import Pointer, carried, frozen_fields, pointers
+from lazur.model.documents import FAILED, SUCCEEDED, Change, Operation, Record, Reference
+from lazur.model.fields import carried, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
-from lazur.model.rights import Assignment, Caller, allows, denial, right
+from lazur.model.rights import Caller, denial, right
 from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
 
@@ -46,7 +48,7 @@ class Pipeline:
 
     def __init__(
         self, registry: Registry, store: Store, stamp: Stamp, clock: Clock, ids: Ids, seal: Seal,
-        assignments: Callable[[], Sequence[Assignment]], sign: Callable[[str], str],
+        authority: Authority, sign: Callable[[str], str],
     ) -> None:  # fmt: skip
         self.registry = registry
         self.store = store
@@ -55,20 +57,10 @@ class Pipeline:
         self.ids = ids
         self.presenter = Presenter(registry, store)
         self._seal = seal
-        self._assignments = assignments
+        self.authority = authority
+        self._links = Links(registry, store, authority, self.presenter)
         self.tools = Tools(ids, sign)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-
-    # -- rights -------------------------------------------------------------------------------------------------------
-
-    def may(self, caller: Caller, action: str, scope: ArmId) -> bool:
-        """Whether `caller` holds `action` at `scope`; also refuses subscriptions of another tenant."""
-        return allows(self._assignments(), caller, action, scope)
-
-    def authorise(self, caller: Caller, action: str, scope: ArmId) -> None:
-        """Raise ARM's 403 unless `caller` holds `action` at `scope`. Always before any look-up."""
-        if not self.may(caller, action, scope):
-            raise denial(caller, action, scope)
 
     # -- PUT and PATCH ------------------------------------------------------------------------------------------------
 
@@ -78,7 +70,8 @@ class Pipeline:
         """Create or replace the resource or embedded child `id`."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self.authorise(caller, right(id.type, "write"), id)
+        self.authority.authorise(caller, right(id.type, "write"), id)
+        self.authority.unlocked(id)
         return await self._attempt(id, lambda: self._write(caller, id, body, api_version, if_match, if_none_match))
 
     async def _write(
@@ -111,7 +104,8 @@ class Pipeline:
         """Merge `body` into the stored document (RFC 7396; tags are replaced as a whole) and go the way of a PUT."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self.authorise(caller, right(id.type, "write"), id)
+        self.authority.authorise(caller, right(id.type, "write"), id)
+        self.authority.unlocked(id)
         return await self._attempt(id, lambda: self._write(caller, id, self._merged(id, body), api_version, if_match))
 
     def _merged(self, id: ArmId, body: Any) -> Any:
@@ -130,7 +124,7 @@ class Pipeline:
     ) -> Accepted:
         parent = self.store.get(id.parent.key)
         if parent is None:
-            self.group(id)
+            self.has_container(id)
             name = "/".join((id.namespace or "", *id.types[:-1]))
             message = (
                 f"Can not perform requested operation on nested resource. Parent resource '{name}/{id.parent.name}' not found."
@@ -162,14 +156,14 @@ class Pipeline:
             raise all_at_once(faults)
         if not decoded.body.get("location") and old is not None and "location" in old.body:
             decoded.body["location"] = old.body["location"]
-        related, missing = self._related(caller, id, decoded)
+        related, missing = self._links.related(caller, id, decoded)
         faults += missing
         if old is not None:
             before = declared.Spec.model_validate(old.properties)
             if api_version < old.api_version:
                 carried(decoded.spec, before, decoded.body["properties"])
             faults += list(frozen_fields(decoded.spec, before))
-            faults += list(self._dropped_children(declared, old, decoded))
+            faults += list(self._links.dropped(declared, old, decoded))
         decision = Decision()
         if not faults:
             decision = self._admit(declared, id, old, decoded, related, api_version)
@@ -180,68 +174,41 @@ class Pipeline:
         return await self._commit_put(caller, declared, id, old, decoded, decision, related, api_version)
 
     def _spelled(self, id: ArmId) -> ArmId:
-        """`id` as a new resource's will be stored: the group's spelling is the group's own."""
-        group = self.group(id)
-        if group is None:
+        """`id` as a new resource's will be stored: what it lies in or on keeps its own spelling."""
+        held = self.has_container(id)
+        if held is None:
             return id
-        return ArmId(group.id.subscription, group.id.group, id.namespace, id.types, id.names)
+        return replace(id, subscription=held.id.subscription, group=held.id.group, base=id.base and self._base(id.base))
 
-    def group(self, id: ArmId) -> Record | None:
-        """The group `id` lies in, None for what lies in none; refused when it is not there or goes. Authorise before."""
-        if id.group is None or id.namespace is None:
+    def has_container(self, id: ArmId) -> Record | None:
+        """Refuse when the group `id` lies in, or the resource it is put on, is not there or goes; authorise before.
+
+        Answers the group, None for what lies in none.
+        """
+        if id.namespace is None:
             return None
-        group = self.store.get(id.scope.key)
+        if id.base is not None:
+            self._base(id.base)
+        if id.group is None:
+            return None
+        group = self.store.get(id.container.key)
         if group is None:
-            code, message = not_found(id.scope)
+            code, message = not_found(id.container)
             raise LazurError(code, message, status=404)
         if group.deleting:
             message = f"The resource group '{id.group}' is in deprovisioning state and cannot perform this operation."
             raise LazurError("ResourceGroupBeingDeleted", message, status=409)
         return group
 
-    def _related(self, caller: Caller, id: ArmId, decoded: Decoded) -> tuple[dict[str, Record], list[LazurError]]:
-        """The documents behind all references, and a fault for each reference that leads nowhere."""
-        related: dict[str, Record] = {}
-        faults: list[LazurError] = []
-        group = self.store.get(id.scope.key) if id.group and id.namespace else None
-        if group is not None:
-            related[group.key] = group
-        standing = {(r.path, r.target) for r in self.store.references(id.key)}
-        for pointer in decoded.pointers:
-            target = self.registry.canonical(pointer.target)
-            if pointer.ref.soft:
-                continue
-            if target.type.lower() != pointer.ref.type.lower():
-                message = f"'{target}' at '{pointer.path}' is a {target.type}; a {pointer.ref.type} is needed."
-                faults.append(LazurError("LinkedInvalidPropertyId", message, target=pointer.path))
-                continue
-            if id.contains(target):
-                if not _child_in(self.registry, target, decoded.body["properties"]):
-                    faults.append(_dangling(id, pointer))
-                continue
-            # What stands already was joined by whoever wrote it: a new subnet needs no right over its neighbours' groups.
-            kept = (pointer.named, target.key) in standing
-            if not kept and not self.may(caller, right(target.type, "join/action"), target):
-                message = f"The client '{caller.name}' has permission to write '{id}' but not to join the linked '{target}'."
-                faults.append(LazurError("LinkedAuthorizationFailed", message, target=pointer.path, status=403))
-                continue
-            record = self.store.get(self.registry.document_of(target).key)
-            if record is None or not _child_in(self.registry, target, record.properties):
-                faults.append(_dangling(id, pointer))
-            elif record.deleting:
-                message = f"'{target}' referenced by '{id.name}' at '{pointer.path}' is being deleted."
-                faults.append(LazurError("ReferencedResourceNotProvisioned", message, target=pointer.path, status=409))
-            else:
-                related[record.key] = record
-        return related, faults
-
-    def _dropped_children(self, declared: AnyResource, old: Record, decoded: Decoded) -> Sequence[LazurError]:
-        faults = []
-        for gone, spot in _gone(declared, old, decoded.body):
-            users = [r for r in self.store.referrers(gone.key) if r.blocking and r.source != old.key]
-            if users:
-                faults.append(in_use(gone, self._names(users), spot))
-        return faults
+    def _base(self, base: ArmId) -> ArmId:
+        """The resource that is extended, as it is spelled."""
+        record = self._existing(self.registry.document_of(base))
+        if record.deleting:
+            raise _going(record)
+        embedded = self.registry.embedded(base)
+        if embedded is None:
+            return record.id
+        return record.id.child(embedded[1].type, str(self._raw_child(record, embedded[1], base)["name"]))
 
     def _admit(
         self, declared: AnyResource, id: ArmId, old: Record | None, decoded: Decoded, related: Mapping[str, Record],
@@ -272,11 +239,11 @@ class Pipeline:
         if decision.body is not None:
             found = list(pointers(declared.Spec.model_validate(body["properties"])))
         references = [
-            Reference(id.key, p.named, self.registry.canonical(p.target).key, not p.ref.soft)
+            Reference(id.key, p.named, self.registry.canonical(p.target.of(caller.tenant)).key, not p.ref.soft)
             for p in found
             if not id.contains(p.target)
         ]
-        claims = [*decision.claims, *_exclusive(id, found)]
+        claims = [*decision.claims, *exclusive(id, found)]
         # A child is there as long as its parent's document says so, and nothing else can be asked for in the transaction.
         parents = {self.registry.document_of(t).key for t in (p.target for p in found) if self.registry.embedded(t)}
         operation = self._operation(caller, record, "PUT") if declared.answers.asynchronous else None
@@ -286,25 +253,15 @@ class Pipeline:
             rewire={id.key: (references, claims)},
             requires=list(related),
             unchanged=[(r.key, r.version) for r in related.values() if r.key in parents],
-            unreferenced=[gone.key for gone, _ in _gone(declared, old, body)],
+            unreferenced=[gone.key for gone, _ in gone_children(declared, old, body)],
             settled=decision.settled,
         )
         try:
             await self.store.commit(change)
         except Conflict as conflict:
-            self._explain(conflict, id, decoded.pointers)
+            self._links.explain(conflict, id, decoded.pointers)
             raise
         return Accepted(record, old is None, operation)
-
-    def _explain(self, conflict: Conflict, id: ArmId, found: Sequence[Pointer]) -> None:
-        """Turn a lost race for an exclusive reference into the error the customer can act on."""
-        for pointer in found:
-            if not pointer.ref.exclusive:
-                continue
-            holder = self.store.claims("exclusive").get(f"{pointer.ref.type}|{pointer.target.key}".lower())
-            if holder is not None and holder != id.key:
-                message = f"'{pointer.target}' is already in use by '{holder}'; it can serve one resource at a time."
-                raise LazurError("ResourceInUse", message, target=pointer.path, status=409) from conflict
 
     def _record(
         self, caller: Caller, declared: AnyResource, id: ArmId, old: Record | None, body: dict[str, Any],
@@ -367,7 +324,8 @@ class Pipeline:
         """Wish for `id` to go; refused while somebody uses it. `record` is None when nothing was there."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self.authorise(caller, right(id.type, "delete"), id)
+        self.authority.authorise(caller, right(id.type, "delete"), id)
+        self.authority.unlocked(id, removing=True)
         embedded = self.registry.embedded(id)
         if embedded is not None:
             child = embedded[1]
@@ -387,7 +345,7 @@ class Pipeline:
         return await self._put(caller, parent.id, document, version, if_match, "")
 
     async def _delete(self, caller: Caller, id: ArmId, if_match: str) -> Accepted:
-        old = self.store.get(id.key)
+        old, declared = self.store.get(id.key), self.registry.type_of(id)
         if old is None:
             if id.namespace is None:
                 code, message = not_found(id)
@@ -399,7 +357,9 @@ class Pipeline:
             return Accepted(old, False, running[0] if running else None)
         users = [r for r in self.store.referrers(old.key) if r.blocking and not _within(r.source, old.key)]
         if users:
-            raise in_use(old.id, self._names(users))
+            raise in_use(old.id, self._links.names(users))
+        if not declared.answers.asynchronous and self.registry.behaviour(declared, "controller") is None:
+            return await self._remove(old, declared)
         record = old.with_(
             deleting=True, state="Deleting", generation=old.generation + 1, version=old.version + 1,
             changed=self.clock.now(), etag=etag_of(old.key + old.uid, old.generation + 1),
@@ -407,6 +367,12 @@ class Pipeline:
         operation = self._operation(caller, record, "DELETE")
         await self.store.commit(Change(records=[record], operations=[operation], unreferenced=[old.key]))
         return Accepted(record, False, operation)
+
+    async def _remove(self, old: Record, declared: AnyResource) -> Accepted:
+        """Nothing outside has to be undone: it is gone, with what was put on it, when the request is committed."""
+        gone = [old, *self.store.list(prefix=f"{old.key}/")]
+        await self.store.commit(Change(removed=[(r.key, r.version) for r in gone], unreferenced=[old.key]))
+        return Accepted(old, body=self.presenter.show(old) if declared.answers.removed else None)
 
     # -- POST ---------------------------------------------------------------------------------------------------------
 
@@ -418,7 +384,8 @@ class Pipeline:
         if action is None:
             message = f"The resource type '{declared.type}' has no action '{name}'."
             raise LazurError("InvalidResourceType", message, status=404)
-        self.authorise(caller, right(declared.type, f"{action.name}/action"), id)
+        self.authority.authorise(caller, right(declared.type, f"{action.name}/action"), id)
+        self.authority.unlocked(id)
         module = self.registry.behaviour(declared, "admit")
         assert module is not None, f"{declared.type} declares actions and has no admit.py"
 
@@ -470,7 +437,7 @@ class Pipeline:
         """Faults of a body that need no other resource to be seen: right to write, form, the type's own rules."""
         id = self.registry.canonical(id)
         action = right(id.type, "write")
-        if not self.may(caller, action, id):
+        if not self.authority.may(caller, action, id):
             return [denial(caller, action, id)]
         embedded = self.registry.embedded(id)
         if embedded is not None:
@@ -480,20 +447,16 @@ class Pipeline:
     def existing(self, caller: Caller, id: ArmId, part: str = "") -> Record:
         """The stored document of `id` for reading it, or the `part` of it that has a right of its own; 403 before 404."""
         self.registry.holder_of(id)
-        self.authorise(caller, right(self.registry.canonical(id).type, f"{part}/read" if part else "read"), id)
+        self.authority.authorise(caller, right(self.registry.canonical(id).type, f"{part}/read" if part else "read"), id)
         return self._existing(self.registry.document_of(id))
 
     def _existing(self, id: ArmId) -> Record:
         record = self.store.get(id.key)
         if record is None:
-            self.group(id)
+            self.has_container(id)
             code, message = not_found(id)
             raise LazurError(code, message, status=404)
         return record
-
-    def _names(self, users: Sequence[Reference]) -> list[str]:
-        spelled = self.presenter.spelled(users)
-        return sorted({spelled.get(u.source, u.source) for u in users})
 
     def _raw_child(self, record: Record, child: Embedded, id: ArmId) -> dict[str, Any]:
         for item in record.properties.get(child.list, []):
@@ -514,50 +477,8 @@ def _going(record: Record) -> LazurError:
     return LazurError("AnotherOperationInProgress", message, status=409, retryable=True)
 
 
-def in_use(id: ArmId, names: Sequence[str], target: str | None = None) -> LazurError:
-    """Azure's refusal to delete what others need, naming them all."""
-    details = [LazurError("InUseBy", f"'{n}' refers to it.", target=n) for n in names]
-    message = f"'{id}' is in use by {', '.join(names[:5])}{' and others' if len(names) > 5 else ''} and cannot be deleted."
-    kind = id.types[-1] if id.types else "resource"
-    one = kind.removesuffix("es") if kind.endswith("sses") else kind.removesuffix("s")
-    code = f"InUse{one[0].upper()}{one[1:]}CannotBeDeleted"
-    return LazurError(code, message, target=target or str(id), details=details, status=400)
-
-
-def _gone(declared: AnyResource, old: Record | None, body: Mapping[str, Any]) -> list[tuple[ArmId, str]]:
-    """The embedded children of `old` that `body` has no more, each with the path of the list it was in."""
-    out = []
-    for child in declared.embedded if old is not None else ():
-        assert old is not None
-        kept = {i["name"].lower() for i in body["properties"].get(child.list, [])}
-        lost = [i["name"] for i in old.properties.get(child.list, []) if i["name"].lower() not in kept]
-        out += [(old.id.child(child.type, name), f"properties.{child.list}") for name in lost]
-    return out
-
-
 def _within(key: str, root: str) -> bool:
     return key == root or key.startswith(root + "/")
-
-
-def _dangling(id: ArmId, pointer: Pointer) -> LazurError:
-    message = (
-        f"Resource {pointer.target} referenced by resource {id} was not found. Please make sure that the referenced "
-        "resource exists, and that both resources are in the same region."
-    )
-    return LazurError("InvalidResourceReference", message, target=pointer.path)
-
-
-def _child_in(registry: Registry, target: ArmId, properties: Mapping[str, Any]) -> bool:
-    embedded = registry.embedded(target)
-    if embedded is None:
-        return True
-    names = (item["name"].lower() for item in properties.get(embedded[1].list, []))
-    return target.name.lower() in names
-
-
-def _exclusive(id: ArmId, found: Sequence[Pointer]) -> list[Claim]:
-    held = {f"{p.ref.type}|{p.target.key}".lower() for p in found if p.ref.exclusive}
-    return [Claim("exclusive", value, id.key) for value in sorted(held)]
 
 
 def _preconditions(old: Record | None, if_match: str, if_none_match: str) -> None:

@@ -52,7 +52,7 @@ class Context:
 
     def get(self, id: ArmId | str) -> Record | None:
         """The stored document that holds `id` (a child's parent)."""
-        parsed = ArmId.parse(id) if isinstance(id, str) else id
+        parsed = ArmId.from_path(id) if isinstance(id, str) else id
         return self.store.get(self.registry.document_of(parsed).key)
 
     def desires(self, record: Record) -> Sequence[DesireRecord]:

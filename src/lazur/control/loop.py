@@ -273,7 +273,7 @@ class Loop:
         guard = [plan.guard] if plan.guard else []
         return Change(
             records=records,
-            removed=[(record.key, record.version)] if gone else (),
+            removed=[(r.key, r.version) for r in (record, *self._extensions(record))] if gone else (),
             unchanged=() if written or gone else [(record.key, record.version)],
             operations=operations,
             rewire=rewire,
@@ -282,6 +282,10 @@ class Loop:
             desires=plan.desires or (),
             documents=[Document(d.name, d.version + 1, d.content) for d in guard],
         )
+
+    def _extensions(self, record: Record) -> list[Record]:
+        """What was put on `record` or on a child of it (locks, role assignments): it goes with it."""
+        return [r for r in self.context.store.list(prefix=f"{record.key}/") if r.id.base is not None]
 
     def _after(self, record: Record, plan: Plan) -> Record:
         status = record.status if plan.status is None else plan.status

@@ -25,9 +25,10 @@ from starlette.types import Receive, Scope, Send
 import lazur.providers
 from lazur.api.app import ArmApp, render
 from lazur.api.artifacts import Artifacts
+from lazur.api.authority import Authority
 from lazur.api.desires import Desires
+from lazur.api.message import Response as ArmResponse
 from lazur.api.pipeline import Pipeline
-from lazur.api.routes import Response as ArmResponse
 from lazur.api.routes import Routes
 from lazur.control.context import Context
 from lazur.control.loop import Loop
@@ -42,20 +43,22 @@ from lazur.identity.service import Identity
 from lazur.identity.tokens import Verifier, bearer, challenge
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError
-from lazur.kernel.ids import Ids
+from lazur.kernel.ids import Ids, derived
 from lazur.kernel.log import logger
 from lazur.model.armid import ArmId
 from lazur.model.documents import Change, Document
 from lazur.model.registry import Registry
-from lazur.model.rights import BUILT_IN, OWNER, Assignment, Caller
+from lazur.model.rights import OWNER, ROOT, Assignment, Caller
 from lazur.model.stamp import Stamp
+from lazur.providers.authorization.role_assignments.resource import RoleAssignment
+from lazur.providers.authorization.role_definitions.resource import RoleDefinition
 from lazur.store.interface import Store
 
 log = logger("control_plane")
 
 _ARTIFACTS = "/artifacts/"
 _LINK_LIFE = timedelta(hours=2)
-_SYSTEM = Caller("", "00000000-0000-0000-0000-00000000feed", "the stamp itself", "System")
+SYSTEM = Caller("", "00000000-0000-0000-0000-00000000feed", "the stamp itself", "System")
 SYSTEM_GROUP = "system"
 
 
@@ -114,8 +117,8 @@ class ControlPlane:
         self._key = stamp_key
         self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
-        self._assignments: tuple[Assignment, ...] = (Assignment(_SYSTEM.object_id, OWNER, "/"),)
-        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, lambda: self._assignments, self.sign)
+        self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
+        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, self.authority, self.sign)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
                           stamp_key.unseal)  # fmt: skip
         self.loop = Loop(context)
@@ -135,8 +138,8 @@ class ControlPlane:
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
         plane = cls(store, stamp, endpoints, stamp_key, clock, ids, artifacts)
         plane.secrets = secrets
-        plane._assignments = (*plane._assignments, *_assignments(store))
         plane.app = plane._front(identity.provider, identity.verifier, identity.keys)
+        await plane._grant_first_rights()
         await plane._add_machines(accounts, machines)
         return plane
 
@@ -160,30 +163,10 @@ class ControlPlane:
             return Caller(found.tenant_id, found.object_id, found.upn or found.app_id, kind, found.app_id, found.groups)
 
         arm = ArmApp(
-            Routes(self.pipeline, self.subscriptions), authenticate, self._anonymous, self.ids,
+            Routes(self.pipeline), authenticate, self._anonymous, self.ids,
             challenge(self.endpoints, self.stamp.tenant),
         )  # fmt: skip
         return Front(arm, Router(routes=identity_app.routes(provider)), self.endpoints, keys)
-
-    def subscriptions(self, caller: Caller) -> list[dict[str, Any]]:
-        """The subscriptions `caller` may read, as ARM lists them."""
-        known: list[dict[str, Any]] = self.store.document("subscriptions").content or []
-        action = "Microsoft.Resources/subscriptions/read"
-        return [
-            {
-                "id": f"/subscriptions/{s['id']}",
-                "subscriptionId": s["id"],
-                "displayName": s["name"],
-                "state": "Enabled",
-                "tenantId": self.stamp.tenant,
-                "managedByTenants": [],
-                "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "Internal_2014-09-01",
-                                         "spendingLimit": "Off"},
-                "authorizationSource": "RoleBased",
-            }
-            for s in known
-            if self.pipeline.may(caller, action, ArmId(s["id"]))
-        ]  # fmt: skip
 
     async def _anonymous(self, http: Request) -> Response | None:
         """What needs no token: where the cloud's endpoints are, image aliases, artifacts by signed link."""
@@ -240,6 +223,18 @@ class ControlPlane:
 
     # -- what a new stamp needs -----------------------------------------------------------------------------------------
 
+    async def _grant_first_rights(self) -> None:
+        """Make the role assignments a new stamp begins with, once: what an owner takes away later stays away."""
+        pending = self.store.document("role-assignments")
+        for row in pending.content or ():
+            scope = ArmId.parse(row["scope"])
+            id = scope.resource(RoleAssignment.type, derived(row["scope"], row["principal"], row["role"]))
+            role = scope.resource(RoleDefinition.type, row["role"])
+            properties = {"roleDefinitionId": str(role), "principalId": row["principal"], "principalType": row["kind"]}
+            await self.pipeline.put(SYSTEM, id, {"properties": properties}, RoleAssignment.api_versions[0])
+        if pending.content:
+            await self.store.commit(Change(documents=[Document(pending.name, pending.version + 1, [])]))
+
     async def _add_machines(self, accounts: Accounts, machines: Sequence[Machine]) -> None:
         """Hosts of the site file that are new or say something new since it was last read; what an operator changed or
         took away since then stands. A host that cannot be added is told and does not keep the cloud from starting."""
@@ -254,8 +249,8 @@ class ControlPlane:
             record = self.store.get(id.key)
             properties = {**(record.properties if record else {}), **body["properties"]}
             try:
-                await self.pipeline.put(_SYSTEM, group, {"location": self.stamp.region}, version)
-                await self.pipeline.put(_SYSTEM, id, {**body, "properties": properties}, version)
+                await self.pipeline.put(SYSTEM, group, {"location": self.stamp.region}, version)
+                await self.pipeline.put(SYSTEM, id, {**body, "properties": properties}, version)
                 known[machine.name] = body
             except LazurError as error:
                 log.error("host of the site not added", host=machine.name, code=error.code, reason=error.message)
@@ -296,11 +291,16 @@ async def _accounts(store: Store, ids: Ids, secrets: Secrets) -> Accounts:
     known = store.document("subscriptions")
     if known.version == 0:
         tenant, operator = ids.uuid(), ids.uuid()
-        rows = [{"id": tenant, "name": "Default Subscription"}, {"id": operator, "name": "Default Provider Subscription"}]
+        rows = [
+            {"id": tenant, "name": "Default Subscription", "tenant": secrets.tenant_id},
+            {"id": operator, "name": "Default Provider Subscription", "tenant": secrets.tenant_id},
+        ]
         owners = [
-            {"principal": p, "role": OWNER.id, "scope": f"/subscriptions/{s}"}
-            for p, s in (
-                (secrets.client_object_id, tenant), (secrets.admin_object_id, tenant), (secrets.admin_object_id, operator),
+            {"principal": p, "kind": kind, "role": OWNER.id, "scope": f"/subscriptions/{s}"}
+            for p, kind, s in (
+                (secrets.client_object_id, "ServicePrincipal", tenant),
+                (secrets.admin_object_id, "User", tenant),
+                (secrets.admin_object_id, "User", operator),
             )
         ]  # fmt: skip
         documents = [Document("subscriptions", 1, rows), Document("role-assignments", 1, owners)]
@@ -310,11 +310,6 @@ async def _accounts(store: Store, ids: Ids, secrets: Secrets) -> Accounts:
             return await _accounts(store, ids, secrets)
         known = store.document("subscriptions")
     return Accounts(known.content[0]["id"], known.content[1]["id"])
-
-
-def _assignments(store: Store) -> list[Assignment]:
-    rows = store.document("role-assignments").content or []
-    return [Assignment(r["principal"], BUILT_IN[r["role"]], r["scope"]) for r in rows]
 
 
 def credentials(plane: ControlPlane) -> str:

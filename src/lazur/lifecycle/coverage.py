@@ -63,9 +63,10 @@ def _row(declared: AnyResource) -> str:
 
 def _lists(providers: Iterable[Provider]) -> Iterator[str]:
     for provider in providers:
-        for route in provider.data_routes:
-            above = "locations/{location}/" if route.scope == "location" else ""
-            yield f"{provider.namespace}/{above}{_PARAMETER.sub(_braced, route.pattern)}"
+        for route in provider.routes:
+            above = "" if route.pattern.startswith("/") else f"{provider.namespace}/"
+            verb = "" if route.method == "GET" else f"{route.method} "
+            yield f"{verb}{above}{_PARAMETER.sub(_braced, route.pattern)}"
 
 
 def _braced(parameter: re.Match[str]) -> str:

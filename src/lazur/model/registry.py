@@ -11,7 +11,7 @@ import importlib.util
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -28,25 +28,28 @@ _GROUPS = "Microsoft.Resources/resourceGroups"
 
 
 @dataclass(frozen=True)
-class DataRoute:
-    """A read-only route a provider answers from data: `pattern` is matched without case below `scope`.
+class Route:
+    """A route of a provider that is no stored resource: `pattern` is matched without case against what follows the scope.
 
-    `scope` is `subscription` or `location`; `handler(settings, **path parameters, query)` returns the JSON answer.
+    A pattern of a provider stands below `providers/<namespace>/`; one that begins with `/` stands directly below the scope.
+    A group `location` must be this stamp's region. `action` is what the caller needs at the scope; None: whoever is signed in,
+    or the handler decides. `handler(pipeline, request, **groups)` answers a `lazur.api.message.Response`, or just its body.
     """
 
-    scope: str
+    method: str
+    scopes: tuple[str, ...]
     pattern: str
+    action: str | None
     handler: Callable[..., Any]
-    right: str
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One resource provider namespace with its types and data routes."""
+    """One resource provider namespace with its types and the routes that are no resources."""
 
     namespace: str
     types: Sequence[AnyResource]
-    data_routes: Sequence[DataRoute] = field(default_factory=tuple)
+    routes: Sequence[Route] = field(default_factory=tuple)
 
 
 class Registry:
@@ -86,12 +89,26 @@ class Registry:
         """The type of the document that holds `id`; raises ARM's errors for unknown types and for a scope it has not."""
         document = self.document_of(id)
         found = self.type_of(document)
-        grouped = document.group is not None
+        if document.base is not None:
+            self.holder_of(document.base)
         if found.type == _GROUPS and document.namespace is None:
             return found
-        if found.type == _GROUPS or grouped != (found.scope == "group"):
+        if found.type == _GROUPS or document.level not in found.scopes:
             raise self.unknown(id)
         return found
+
+    def listed(self, id: ArmId) -> AnyResource:
+        """The type of which `id` would be one in a list; resource groups have a list of their own."""
+        found = self.type_of(id)
+        if found.type == _GROUPS:
+            raise self.unknown(id)
+        return found
+
+    def namespace(self, name: str) -> str:
+        """A namespace in Azure's spelling; raises ARM's error for one that nobody provides."""
+        if name.lower() not in self.providers:
+            raise LazurError("InvalidResourceNamespace", f"The resource namespace '{name}' is invalid.", status=404)
+        return self.providers[name.lower()].namespace
 
     def unknown(self, id: ArmId) -> LazurError:
         """ARM's answer for a type nobody provides."""
@@ -128,6 +145,8 @@ class Registry:
         """`id` with namespace and type names in Azure's spelling."""
         if id.namespace is None:
             return id
+        if id.base is not None:
+            id = replace(id, base=self.canonical(id.base))
         found = self.find(id.type)
         child = None if found else self.embedded(id)
         if found is not None:
@@ -136,7 +155,7 @@ class Registry:
             namespace, *types = f"{child[0].type}/{child[1].type}".split("/")
         else:
             return id
-        return ArmId(id.subscription, id.group, namespace, tuple(types), id.names)
+        return replace(id, namespace=namespace, types=tuple(types))
 
 
 def check_api_version(version: str | None) -> str:

@@ -70,6 +70,8 @@ class Answers:
     update: int = 200
     delete: int = 202
     asynchronous: bool = True
+    removed: bool = False
+    """A DELETE answers with what was there."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,9 @@ class Resource(Generic[S]):
     Spec: ClassVar[ModelType]
     tracked: ClassVar[bool] = True
     """Has location and tags."""
-    scope: ClassVar[str] = "group"
-    """`group` or `subscription`: where an instance lives."""
+    scopes: ClassVar[tuple[str, ...]] = ("group",)
+    """Where an instance may lie, as `ArmId.level` says it. A type that may lie on a `resource` is an extension: it goes with
+    what it is put on. A type with several scopes is listed for exactly one; any other below a whole subscription."""
     answers: ClassVar[Answers] = Answers()
     actions: ClassVar[tuple[Action, ...]] = ()
     views: ClassVar[tuple[View, ...]] = ()
@@ -127,6 +130,8 @@ class Resource(Generic[S]):
     """Admission chooses from pools that all instances share (addresses): requests of this type take turns."""
     keeps_secrets: ClassVar[bool] = True
     """A write-only value that a later PUT leaves out stays as it was."""
+    example_name: ClassVar[str] = "x{n}"
+    """A name that fits the pattern, with `{n}` for a digit."""
     example: ClassVar[Mapping[str, Any]]
     """A smallest valid request body; the suites that walk the registry start from it. `{name}` of other examples may be used
     in ids as `@Microsoft.Network/virtualNetworks`."""

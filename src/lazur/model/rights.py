@@ -39,12 +39,22 @@ class Caller:
 
 @dataclass(frozen=True)
 class Role:
-    """A role definition: what it allows and what it takes back, as ARM action patterns with `*`."""
+    """A role definition: what it allows and what it takes back, as ARM action patterns with `*`.
+
+    Data actions are those on what a resource holds (a blob's content), and are granted apart.
+    """
 
     id: str
     name: str
     actions: tuple[str, ...]
     not_actions: tuple[str, ...] = ()
+    data_actions: tuple[str, ...] = ()
+    not_data_actions: tuple[str, ...] = ()
+
+    def grants(self, action: str, data: bool = False) -> bool:
+        """Whether the role allows `action` (lower-case)."""
+        given, taken = (self.data_actions, self.not_data_actions) if data else (self.actions, self.not_actions)
+        return _matches(given, action) and not _matches(taken, action)
 
 
 _AUTHORIZATION_WRITES = (
@@ -62,11 +72,16 @@ BUILT_IN = {r.id: r for r in (OWNER, CONTRIBUTOR, READER)}
 
 @dataclass(frozen=True)
 class Assignment:
-    """`principal` (a user, group or service principal) holds `role` at `scope` and below."""
+    """`principal` (a user, group or service principal) holds `role` at `scope`, an id's key, and below."""
 
     principal: str
     role: Role
     scope: str
+
+
+ROOT = "/"
+"""Over every directory: only what the stamp itself holds."""
+_REMEMBERED = 20_000
 
 
 @cache
@@ -78,16 +93,55 @@ def _matches(patterns: Iterable[str], action: str) -> bool:
     return any(_pattern(p).match(action) for p in patterns)
 
 
-def allows(assignments: Sequence[Assignment], caller: Caller, action: str, scope: ArmId) -> bool:
-    """Whether any assignment of the caller or its groups, at `scope` or above, grants `action`."""
-    who = {caller.object_id, *caller.groups}
-    lowered = action.lower()
-    for held in assignments:
-        if held.principal not in who or not ArmId.parse(held.scope).contains(scope):
-            continue
-        if _matches(held.role.actions, lowered) and not _matches(held.role.not_actions, lowered):
-            return True
-    return False
+class Rights:
+    """All assignments of a stamp, compiled. Never changes: whoever assigns makes a new one.
+
+    `above` says for the key of a subscription or management group which scopes lie over it: management groups, leaf first,
+    and the directory's root.
+    """
+
+    def __init__(self, assignments: Iterable[Assignment], above: Mapping[str, Sequence[str]] | None = None) -> None:
+        self._above = above or {}
+        self._held: dict[str, dict[str, list[Role]]] = {}
+        for held in assignments:
+            self._held.setdefault(held.principal, {}).setdefault(held.scope.lower(), []).append(held.role)
+        self._roles: dict[tuple[str, tuple[str, ...], str], tuple[Role, ...]] = {}
+        self._decided: dict[tuple[tuple[Role, ...], str, bool], bool] = {}
+
+    def allows(self, caller: Caller, action: str, scope: ArmId, data: bool = False) -> bool:
+        """Whether any assignment of the caller or its groups, at `scope` or above, grants `action`."""
+        question = (self.roles(caller, scope), action, data)
+        known = self._decided.get(question)
+        if known is None:
+            lowered = action.lower()
+            known = any(role.grants(lowered, data) for role in question[0])
+            _keep(self._decided, question, known)
+        return known
+
+    def roles(self, caller: Caller, scope: ArmId) -> tuple[Role, ...]:
+        """The roles that the caller holds at `scope`, by itself or a group, there or above."""
+        question = (caller.object_id, caller.groups, scope.key)
+        known = self._roles.get(question)
+        if known is None:
+            places = self.over(scope)
+            mine = [self._held[p] for p in (caller.object_id, *caller.groups) if p in self._held]
+            known = tuple(dict.fromkeys(role for held in mine for place in places for role in held.get(place, ())))
+            _keep(self._roles, question, known)
+        return known
+
+    def over(self, scope: ArmId) -> list[str]:
+        """The keys of `scope` and of everything above it, nearest first."""
+        keys, at = [scope.key], scope
+        while at.key not in self._above and at.parent.key != at.key:
+            at = at.parent
+            keys.append(at.key)
+        return [*keys, *self._above.get(at.key, ()), ROOT]
+
+
+def _keep(known: dict[Any, Any], question: Any, answer: Any) -> None:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    known[question] = answer
 
 
 def right(type: str, verb: str) -> str:

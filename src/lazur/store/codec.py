@@ -23,7 +23,7 @@ def dumps(value: Any) -> str:
 def record_text(record: Record) -> str:
     """The stored form of a resource."""
     fields = {k: v for k, v in vars(record).items() if k in Record.__dataclass_fields__}
-    fields["id"] = str(record.id)
+    fields["id"] = record.id.path
     for name in _MOMENTS:
         fields[name] = fields[name].isoformat()
     return dumps(fields)
@@ -36,7 +36,7 @@ def record_from(text: str) -> Record:
 
 def _record_from(text: str) -> Record:
     fields = json.loads(text)
-    fields["id"] = ArmId.parse(fields["id"])
+    fields["id"] = ArmId.from_path(fields["id"])
     for name in _MOMENTS:
         fields[name] = datetime.fromisoformat(fields[name])
     return Record(**fields)

@@ -1,12 +1,14 @@
 """Microsoft.Compute: what this provider offers. Must never hold behaviour."""
 
-from lazur.model.registry import DataRoute, Provider
+from lazur.model.registry import Provider, Route
 from lazur.providers.compute import sizes
 from lazur.providers.compute.availability_sets.resource import AvailabilitySet
 from lazur.providers.compute.disks.resource import Disk
 from lazur.providers.compute.virtual_machines.resource import VirtualMachine
 
-_IMAGES = "publishers"
+_HERE = ("subscription",)
+_AT = "locations/(?P<location>[^/]+)"
+_IMAGES = f"{_AT}/publishers"
 _OFFERS = f"{_IMAGES}/(?P<publisher>[^/]+)/artifacttypes/vmimage/offers"
 _SKUS = f"{_OFFERS}/(?P<offer>[^/]+)/skus"
 _VERSIONS = f"{_SKUS}/(?P<sku>[^/]+)/versions"
@@ -16,13 +18,13 @@ PROVIDER = Provider(
     "Microsoft.Compute",
     [AvailabilitySet, Disk, VirtualMachine],
     (
-        DataRoute("location", "vmSizes", sizes.list_sizes, "Microsoft.Compute/locations/vmSizes/read"),
-        DataRoute("location", "usages", sizes.list_usages, "Microsoft.Compute/locations/usages/read"),
-        DataRoute("subscription", "skus", sizes.list_skus, "Microsoft.Compute/skus/read"),
-        DataRoute("location", _IMAGES, sizes.list_publishers, _READ),
-        DataRoute("location", _OFFERS, sizes.list_offers, _READ),
-        DataRoute("location", _SKUS, sizes.list_image_skus, _READ),
-        DataRoute("location", _VERSIONS, sizes.list_versions, _READ),
-        DataRoute("location", f"{_VERSIONS}/(?P<version>[^/]+)", sizes.get_version, _READ),
+        Route("GET", _HERE, f"{_AT}/vmSizes", "Microsoft.Compute/locations/vmSizes/read", sizes.list_sizes),
+        Route("GET", _HERE, f"{_AT}/usages", "Microsoft.Compute/locations/usages/read", sizes.list_usages),
+        Route("GET", _HERE, "skus", "Microsoft.Compute/skus/read", sizes.list_skus),
+        Route("GET", _HERE, _IMAGES, _READ, sizes.list_publishers),
+        Route("GET", _HERE, _OFFERS, _READ, sizes.list_offers),
+        Route("GET", _HERE, _SKUS, _READ, sizes.list_image_skus),
+        Route("GET", _HERE, _VERSIONS, _READ, sizes.list_versions),
+        Route("GET", _HERE, f"{_VERSIONS}/(?P<version>[^/]+)", _READ, sizes.get_version),
     ),
 )

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lazur.api.message import Request
+from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.stamp import Image, Stamp
@@ -37,7 +39,7 @@ def sizes() -> Mapping[str, Size]:
     return {s.name.lower(): s for s in found}
 
 
-def list_sizes(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> dict[str, Any]:
+def list_sizes(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`locations/{l}/vmSizes`."""
     return {"value": [size_row(s) for s in sizes().values()]}
 
@@ -54,8 +56,9 @@ def size_row(size: Size) -> dict[str, Any]:
     }
 
 
-def list_skus(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> dict[str, Any]:
+def list_skus(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`skus`: what can be created here, without zones, as this cloud has one."""
+    stamp = pipeline.stamp
     where = {"location": stamp.region, "zones": [], "zoneDetails": []}
     machines = [
         {
@@ -87,48 +90,49 @@ def list_skus(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> dict[str,
     return {"value": [*machines, *others]}
 
 
-def list_usages(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> dict[str, Any]:
+def list_usages(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`locations/{l}/usages`: no quota is set on this stamp."""
     return {"value": []}
 
 
-def list_publishers(stamp: Stamp, scope: ArmId, query: Mapping[str, str]) -> list[dict[str, Any]]:
+def list_publishers(pipeline: Pipeline, request: Request) -> list[dict[str, Any]]:
     """Bare array of publishers, as Compute answers."""
-    return _rows(stamp, scope, "", sorted({i.publisher for i in stamp.images}))
+    return _rows(pipeline.stamp, request.scope, "", sorted({i.publisher for i in pipeline.stamp.images}))
 
 
-def list_offers(stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str) -> list[dict[str, Any]]:
+def list_offers(pipeline: Pipeline, request: Request, publisher: str) -> list[dict[str, Any]]:
     """Bare array of a publisher's offers."""
-    found = {i.offer for i in stamp.images if i.publisher.lower() == publisher.lower()}
-    return _rows(stamp, scope, f"/{publisher}/artifacttypes/vmimage/offers", sorted(found))
+    found = {i.offer for i in pipeline.stamp.images if i.publisher.lower() == publisher.lower()}
+    return _rows(pipeline.stamp, request.scope, f"/{publisher}/artifacttypes/vmimage/offers", sorted(found))
 
 
-def list_image_skus(stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str, offer: str) -> list[dict[str, Any]]:
+def list_image_skus(pipeline: Pipeline, request: Request, publisher: str, offer: str) -> list[dict[str, Any]]:
     """Bare array of an offer's skus."""
-    found = {i.sku for i in _images(stamp, publisher, offer)}
-    return _rows(stamp, scope, f"/{publisher}/artifacttypes/vmimage/offers/{offer}/skus", sorted(found))
+    found = {i.sku for i in _images(pipeline.stamp, publisher, offer)}
+    return _rows(pipeline.stamp, request.scope, f"/{publisher}/artifacttypes/vmimage/offers/{offer}/skus", sorted(found))
 
 
 def list_versions(
-    stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str, offer: str, sku: str
+    pipeline: Pipeline, request: Request, publisher: str, offer: str, sku: str
 ) -> list[dict[str, Any]]:
     """Bare array of versions; `$orderby=name desc` and `$top` as az asks, `$expand=properties` in full."""
+    stamp, query = pipeline.stamp, request.query
     found = sorted((i for i in _images(stamp, publisher, offer) if i.sku.lower() == sku.lower()), key=_version_key)
     if "desc" in query.get("$orderby", "").lower():
         found.reverse()
     top = query.get("$top", "")
-    shown = [version_body(stamp, scope, i) for i in found[: int(top) if top.isdigit() else None]]
+    shown = [version_body(stamp, request.scope, i) for i in found[: int(top) if top.isdigit() else None]]
     if query.get("$expand", "").lower() != "properties":
         shown = [{k: v for k, v in s.items() if k != "properties"} for s in shown]
     return shown
 
 
 def get_version(
-    stamp: Stamp, scope: ArmId, query: Mapping[str, str], publisher: str, offer: str, sku: str, version: str
+    pipeline: Pipeline, request: Request, publisher: str, offer: str, sku: str, version: str
 ) -> dict[str, Any]:
     """One image version; `latest` is resolved."""
     reference = {"publisher": publisher, "offer": offer, "sku": sku, "version": version}
-    return version_body(stamp, scope, find_image(stamp, reference))
+    return version_body(pipeline.stamp, request.scope, find_image(pipeline.stamp, reference))
 
 
 def version_body(stamp: Stamp, scope: ArmId, image: Image) -> dict[str, Any]:

@@ -3,5 +3,6 @@
 from lazur.model.registry import Provider
 from lazur.providers.resources.deployments.resource import Deployment
 from lazur.providers.resources.resource_groups.resource import ResourceGroup
+from lazur.providers.resources.routes import ROUTES
 
-PROVIDER = Provider("Microsoft.Resources", [ResourceGroup, Deployment])
+PROVIDER = Provider("Microsoft.Resources", [ResourceGroup, Deployment], ROUTES)

@@ -101,7 +101,7 @@ def _placeless(record: Record) -> dict[str, Any]:
 def _not_ready(context: Context, record: Record) -> Plan | None:
     """Disks and interfaces first; their failure is this machine's failure."""
     for reference in context.store.references(record.key):
-        needed = context.store.get(context.registry.document_of(ArmId.parse(reference.target)).key)
+        needed = context.store.get(context.registry.document_of(ArmId.from_path(reference.target)).key)
         if needed is None:
             error = LazurError("ReferencedResourceNotFound", f"'{reference.target}' is gone.", target=reference.path)
             return Plan(Failed(error))

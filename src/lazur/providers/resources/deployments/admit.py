@@ -38,7 +38,7 @@ class Front(Protocol):
         """Faults of a body by itself."""
         ...
 
-    def group(self, id: ArmId) -> Record | None:
+    def has_container(self, id: ArmId) -> Record | None:
         """The group `id` lies in; refused when it is not there."""
         ...
 
@@ -70,7 +70,7 @@ def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools:
 
 async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Front) -> dict[str, Any]:
     """`validate`: the template's own faults, and those of every resource body that can be known beforehand."""
-    group = front.group(id)
+    group = front.has_container(id)
     assert group is not None, "a deployment lies in a group"
     if not isinstance(body, dict) or not isinstance(body.get("properties"), dict):
         message = "The request content must be an object with 'properties'."

@@ -19,7 +19,7 @@ class ResourceGroup(Resource[ResourceGroupSpec]):
 
     type = "Microsoft.Resources/resourceGroups"
     api_versions = ("2024-11-01", "2022-12-01", "2021-04-01", "2020-06-01", "2019-10-01")
-    scope = "subscription"
+    scopes = ("subscription",)
     answers = Answers(create=201, update=200, delete=202, asynchronous=False)
     envelope = frozenset({"managedBy"})
     name_pattern = r"^[\w().-]{0,89}[\w()-]$"

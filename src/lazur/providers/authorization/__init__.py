@@ -1,0 +1,1 @@
+"""Microsoft.Authorization: roles, who holds them where, and locks."""

@@ -1,0 +1,8 @@
+"""Microsoft.Authorization: what this provider offers. Must never hold behaviour."""
+
+from lazur.model.registry import Provider
+from lazur.providers.authorization.locks.resource import Lock
+from lazur.providers.authorization.role_assignments.resource import RoleAssignment
+from lazur.providers.authorization.role_definitions.resource import RoleDefinition
+
+PROVIDER = Provider("Microsoft.Authorization", [Lock, RoleAssignment, RoleDefinition])

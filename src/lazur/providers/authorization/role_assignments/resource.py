@@ -1,0 +1,61 @@
+"""Declaration of role assignments."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from lazur.kernel.clock import rfc3339
+from lazur.model.fields import Caseless, IdText, Model, Mut
+from lazur.model.resource import Answers, Rendering, Resource
+
+
+class RoleAssignmentSpec(Model):
+    """Who holds which role."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset(
+        {"scope", "createdOn", "updatedOn", "createdBy", "updatedBy", "provisioningState"}
+    )
+    role_definition_id: Annotated[IdText, Mut.CREATE_ONLY]
+    """Id of the role definition, at whatever scope it is spelled."""
+    principal_id: Annotated[str, Mut.CREATE_ONLY]
+    """Object id of a user, group or service principal."""
+    principal_type: Annotated[
+        Literal["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"] | None, Caseless()
+    ] = None
+    description: str | None = None
+    condition: str | None = None
+    condition_version: str | None = None
+
+
+class RoleAssignment(Resource[RoleAssignmentSpec]):
+    """A principal holding a role at a scope and everything below it."""
+
+    type = "Microsoft.Authorization/roleAssignments"
+    api_versions = ("2022-04-01", "2020-10-01-preview", "2020-04-01-preview", "2018-07-01", "2015-07-01")
+    tracked = False
+    scopes = ("tenant", "managementGroup", "subscription", "group", "resource")
+    answers = Answers(create=201, update=200, delete=200, asynchronous=False, removed=True)
+    envelope = frozenset()
+    name_pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+    example_name = "00000000-0000-4000-8000-00000000000{n}"
+    example: ClassVar = {
+        "properties": {
+            "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7",
+            "principalId": "00000000-0000-0000-0000-0000000000aa",
+            "principalType": "ServicePrincipal",
+        }
+    }
+
+    @classmethod
+    def render(cls, shown: Rendering) -> dict[str, Any]:
+        """With its scope and who made it."""
+        record = shown.record
+        return {
+            "principalType": "User",
+            **shown.properties,
+            "scope": str(record.id.scope),
+            "createdOn": rfc3339(record.created),
+            "updatedOn": rfc3339(record.changed),
+            "createdBy": record.created_by.get("object_id", ""),
+            "updatedBy": record.changed_by.get("object_id", ""),
+        }

@@ -1,0 +1,1 @@
+"""Role definitions of a customer's own."""

@@ -1,0 +1,152 @@
+"""What Microsoft.Resources answers without storing it: subscriptions, tenants, locations, providers, lists of all resources.
+
+Must never show a subscription or a resource to a caller who may not read it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lazur.api.lists import listed, paged
+from lazur.api.message import Request, Response
+from lazur.api.pipeline import Pipeline
+from lazur.api.queries import parse_filter
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.registry import Route
+from lazur.providers.resources.resource_groups.resource import ResourceGroup
+
+_SUBSCRIPTIONS = "Microsoft.Resources/subscriptions"
+
+
+def tenants(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """`/tenants`: the directory the caller signed in to."""
+    stamp, zone = pipeline.stamp, f"{pipeline.stamp.region}.{pipeline.stamp.domain}"
+    item = {
+        "id": f"/tenants/{request.caller.tenant}",
+        "tenantId": request.caller.tenant,
+        "displayName": stamp.domain,
+        "defaultDomain": zone,
+        "tenantType": "AAD",
+        "domains": [zone],
+    }
+    return {"value": [item]}
+
+
+def subscriptions(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """`/subscriptions`: those the caller may read."""
+    known = pipeline.store.document("subscriptions").content or []
+    may = pipeline.authority.may
+    return {"value": [_shown(row) for row in known if may(request.caller, f"{_SUBSCRIPTIONS}/read", ArmId(row["id"]))]}
+
+
+def subscription(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """`/subscriptions/{id}`."""
+    wanted = (request.scope.subscription or "").lower()
+    for row in pipeline.store.document("subscriptions").content or []:
+        if row["id"] == wanted:
+            return _shown(row)
+    raise LazurError("SubscriptionNotFound", f"The subscription '{request.scope.subscription}' could not be found.", status=404)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"/subscriptions/{row['id']}",
+        "subscriptionId": row["id"],
+        "displayName": row["name"],
+        "state": "Enabled",
+        "tenantId": row["tenant"],
+        "managedByTenants": [],
+        "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "Internal_2014-09-01",
+                                 "spendingLimit": "Off"},
+        "authorizationSource": "RoleBased",
+    }  # fmt: skip
+
+
+def locations(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """`/subscriptions/{id}/locations`: this region."""
+    name = pipeline.stamp.region
+    item = {
+        "id": f"{request.scope}/locations/{name}",
+        "name": name,
+        "displayName": name.capitalize(),
+        "regionalDisplayName": name.capitalize(),
+        "type": "Region",
+        "metadata": {"regionType": "Physical", "regionCategory": "Recommended", "pairedRegion": []},
+    }
+    return {"value": [item]}
+
+
+def groups(pipeline: Pipeline, request: Request) -> Response:
+    """`/subscriptions/{id}/resourcegroups`."""
+    return listed(pipeline, request, f"{request.scope.key}/resourcegroups/", ResourceGroup)
+
+
+def resources(pipeline: Pipeline, request: Request) -> Response:
+    """Every tracked resource of a subscription or group, without its properties."""
+    declared = {t.type.lower() for t in pipeline.registry.types() if t.tracked and t is not ResourceGroup}
+    text, chosen = request.query.get("$filter", "").strip(), []
+    keep = parse_filter(text) if text else lambda _: True
+    for record in pipeline.store.list(prefix=request.scope.key + "/"):
+        if record.type in declared and keep(record):
+            shown = pipeline.presenter.show(record, times=True)
+            chosen.append({k: v for k, v in shown.items() if k not in ("properties", "etag")})
+    return paged(pipeline, request, chosen)
+
+
+def providers(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """`providers`: what can be made here."""
+    return {"value": [_provider(pipeline, request.scope, name) for name in pipeline.registry.providers]}
+
+
+def provider(pipeline: Pipeline, request: Request, namespace: str) -> dict[str, Any]:
+    """`providers/{namespace}`."""
+    return _provider(pipeline, request.scope, pipeline.registry.namespace(namespace).lower())
+
+
+def register(pipeline: Pipeline, request: Request, namespace: str, verb: str) -> dict[str, Any]:
+    """`providers/{namespace}/register`: every provider of this cloud is always registered."""
+    spelled = pipeline.registry.namespace(namespace)
+    pipeline.authority.authorise(request.caller, f"{spelled}/{verb.lower()}/action", request.scope)
+    return _provider(pipeline, request.scope, spelled.lower())
+
+
+def _provider(pipeline: Pipeline, scope: ArmId, namespace: str) -> dict[str, Any]:
+    found = pipeline.registry.providers[namespace]
+    locations = [pipeline.stamp.region.capitalize()]
+    return {
+        "id": f"{str(scope).rstrip('/')}/providers/{found.namespace}",
+        "namespace": found.namespace,
+        "registrationState": "Registered",
+        "registrationPolicy": "RegistrationFree",
+        "resourceTypes": [
+            {
+                "resourceType": name,
+                "locations": locations,
+                "apiVersions": list(declared.api_versions),
+                "zoneMappings": [],
+                "capabilities": "SupportsTags, SupportsLocation" if declared.tracked else "None",
+            }
+            for declared in found.types
+            for name in [declared.type.split("/", 1)[1]]
+            + [f"{declared.type.split('/', 1)[1]}/{e.type}" for e in declared.embedded]
+        ],
+    }
+
+
+_READ = f"{_SUBSCRIPTIONS}/providers/read"
+
+ROUTES = (
+    Route("GET", ("tenant",), "/tenants", None, tenants),
+    Route("GET", ("tenant",), "/subscriptions", None, subscriptions),
+    Route("GET", ("subscription",), "/", f"{_SUBSCRIPTIONS}/read", subscription),
+    Route("GET", ("subscription",), "/locations", f"{_SUBSCRIPTIONS}/locations/read", locations),
+    Route("GET", ("subscription",), "/resourcegroups", f"{_SUBSCRIPTIONS}/resourceGroups/read", groups),
+    Route("GET", ("subscription", "group"), "/resources", f"{_SUBSCRIPTIONS}/resources/read", resources),
+    # At the root it is the same for everybody who is signed in.
+    Route("GET", ("tenant",), "/providers", None, providers),
+    Route("GET", ("tenant",), "/providers/(?P<namespace>[^/]+)", None, provider),
+    Route("GET", ("subscription",), "/providers", _READ, providers),
+    Route("GET", ("subscription",), "/providers/(?P<namespace>[^/]+)", _READ, provider),
+    Route("POST", ("subscription",), "/providers/(?P<namespace>[^/]+)/(?P<verb>register|unregister)", None, register),
+)
