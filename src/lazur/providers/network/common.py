@@ -11,7 +11,8 @@ from pydantic import AfterValidator
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import derived
 from lazur.model.armid import ArmId
-from lazur.model.documents import Record
+from lazur.model.documents import Claim, Record
+from lazur.model.resource import Facts
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 API_VERSIONS = ("2025-07-01", "2024-07-01", "2023-11-01", "2022-01-01", "2020-11-01", "2018-11-01", "2015-06-15")
@@ -54,6 +55,10 @@ def free_address(prefixes: Iterable[str], taken: Container[str]) -> str | None:
             if text not in taken:
                 return text
     return None
+
+
+Settled = str | list[LazurError] | None
+"""An address, or why there is none, or None where there is no subnet to have one in."""
 
 
 def pool_of(vnet: Record, subnet: str) -> str:
@@ -104,3 +109,28 @@ def check_static(
 def subnet_uid(vnet: Record, name: str) -> str:
     """The lasting identity of a subnet, from which overlay names derive."""
     return derived(vnet.uid, "subnet", name.lower())
+
+
+def settle_address(facts: Facts, claims: list[Claim], subnet: str, name: str, static: str | None, path: str) -> Settled:
+    """The private address that the configuration `name` has in `subnet`: the customer's choice when it can be had, the one it
+    has, or the lowest free one. It is added to `claims`; else the answer is why there is none, and None without a subnet."""
+    found = subnet_of(facts.related, subnet)
+    if found is None:
+        return None
+    pool, prefixes, key = pool_of(found[0], found[1]["name"]), subnet_prefixes(found[1]), facts.id.key
+    mine = {c.value for c in claims if c.pool == pool}
+    # What another configuration of the same resource was just given is as taken as anybody else's.
+    taken = {**facts.claims.get(pool, {}), **dict.fromkeys(mine, f"{key} (another configuration)")}
+    if static is not None:
+        faults = list(check_static(static, prefixes, taken, key, path))
+        if faults:
+            return faults
+        address: str | None = static
+    else:
+        before = facts.old.allocated.get("addresses", {}).get(name) if facts.old else None
+        address = before if before is not None and taken.get(before) == key else free_address(prefixes, taken)
+    if address is None:
+        message = f"Subnet '{found[1]['name']}' with prefix {', '.join(prefixes)} has no free address; {len(taken)} are in use."
+        return [LazurError("SubnetIsFull", message, target=path, status=409)]
+    claims.append(Claim(pool, address, key))
+    return address

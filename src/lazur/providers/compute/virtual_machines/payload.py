@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from lazur.control.context import Context
-from lazur.kernel.ids import derived
-from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.providers.compute.sizes import sizes
 
@@ -69,26 +66,8 @@ def _disks(context: Context, record: Record) -> list[dict[str, Any]]:
 def _card(context: Context, entry: dict[str, Any], index: int) -> dict[str, Any]:
     nic = context.get(entry["id"])
     assert nic is not None, "the controller waits for interfaces first"
-    first = nic.properties["ipConfigurations"][0]
-    subnet = ArmId.parse(first["properties"]["subnet"]["id"])
-    vnet = context.get(subnet)
-    assert vnet is not None, "a virtual network in use cannot be deleted"
-    found = next(s for s in vnet.properties["subnets"] if s["name"].lower() == subnet.name.lower())
-    prefix = (found["properties"].get("addressPrefixes") or [found["properties"]["addressPrefix"]])[0]
-    network = ipaddress.ip_network(prefix)
-    return {
-        "uid": nic.uid,
-        "port": f"nic-{nic.uid}",
-        "mac": nic.allocated["mac"],
-        "mtu": context.stamp.guest_mtu,
-        "vnet": vnet.uid,
-        "subnet": derived(vnet.uid, "subnet", subnet.name.lower()),
-        "primary": bool(entry.get("properties", {}).get("primary", index == 0)),
-        "addresses": [nic.allocated["addresses"][c["name"]] for c in nic.properties["ipConfigurations"]],
-        "prefixLength": network.prefixlen,
-        "gateway": str(network.network_address + 1),
-        "domainName": context.stamp.internal_zone(vnet.uid),
-    }
+    primary = bool(entry.get("properties", {}).get("primary", index == 0))
+    return {**nic.status["card"], "primary": primary}
 
 
 def _provisioning(record: Record) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import Claim
 from lazur.model.resource import Decision, Facts
-from lazur.providers.network.common import check_static, free_address, pool_of, subnet_of, subnet_prefixes
+from lazur.providers.network.common import settle_address
 from lazur.providers.network.load_balancers.resource import LoadBalancerSpec
 
 
@@ -20,26 +20,15 @@ def admit(spec: LoadBalancerSpec, body: dict[str, Any], facts: Facts) -> Decisio
     claims: list[Claim] = []
     addresses: dict[str, str] = {}
     for index, frontend in enumerate(spec.frontend_ip_configurations):
-        found = subnet_of(facts.related, frontend.properties.subnet.id) if frontend.properties.subnet else None
-        if found is None:
+        said = frontend.properties
+        if said.subnet is None:
             continue
-        vnet, subnet = found
-        pool, prefixes = pool_of(vnet, subnet["name"]), subnet_prefixes(subnet)
-        taken = {**facts.claims.get(pool, {}), **{c.value: "" for c in claims if c.pool == pool}}
-        wanted = frontend.properties.private_ip_address
-        before = facts.old.allocated.get("addresses", {}).get(frontend.name) if facts.old else None
-        if frontend.properties.private_ip_allocation_method == "Static" and wanted is not None:
-            path = f"properties.frontendIPConfigurations[{index}].properties.privateIPAddress"
-            problems = list(check_static(wanted, prefixes, taken, facts.id.key, path))
-            faults += problems
-            if problems:
-                continue
+        static = said.private_ip_address if said.private_ip_allocation_method == "Static" else None
+        path = f"properties.frontendIPConfigurations[{index}].properties.privateIPAddress"
+        found = settle_address(facts, claims, said.subnet.id, frontend.name, static, path)
+        if isinstance(found, str):
+            addresses[frontend.name] = found
         else:
-            wanted = before if before and taken.get(before) == facts.id.key else free_address(prefixes, taken)
-        if wanted is None:
-            faults.append(LazurError("SubnetIsFull", f"Subnet '{subnet['name']}' has no free address.", status=409))
-            continue
-        addresses[frontend.name] = wanted
-        claims.append(Claim(pool, wanted, facts.id.key))
+            faults += found or []
     named = {"name": sku.capitalize(), "tier": "Regional"}
     return Decision(faults, allocated={"addresses": addresses}, claims=claims, body={**body, "sku": named})

@@ -6,9 +6,8 @@ state holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from lazur.control.context import Context
 from lazur.control.plan import Plan, outcome_of
@@ -18,23 +17,31 @@ from lazur.model.documents import DesireRecord, Record, Wanted
 from lazur.providers.network.common import subnet_uid
 
 
-@dataclass(frozen=True)
-class Member:
-    """An interface in a pool or behind a NAT rule, with the machine it belongs to."""
+class Member(NamedTuple):
+    """An address in a pool or behind a NAT rule, with the machine it belongs to and that machine's host."""
 
-    nic: Record
+    nic: str
     address: str
     vnet: str
-    machine: Record | None
+    vm: str | None
+    host: str | None
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """The member as desires name it."""
+        return {"nic": self.nic, "address": self.address, "vnet": self.vnet}
+
+
+Members = Mapping[str, Sequence[Member]]
+"""By the key of the pool or NAT rule they joined."""
 
 
 async def reconcile(context: Context, record: Record) -> Plan:
     """Want the balancer with its present members, and every member probed by its own host."""
     members = _members(context, record)
-    probes = _probe_desires(context, record, members)
     stored = context.desires(record)
-    payload = _payload(context, record, members, _down(record, members, stored))
-    balancer = Wanted("network/main", "lb", record.uid, payload)
+    probes = _probe_desires(record, members)
+    balancer = Wanted("network/main", "lb", record.uid, _payload(context, record, members, _down(record, members, stored)))
     outcome = outcome_of([d for d in stored if d.wanted.domain == "network/main"], [balancer])
     return Plan(outcome, desires=[balancer, *probes])
 
@@ -43,45 +50,35 @@ def _uid(record: Record, kind: str, name: str) -> str:
     return derived(record.uid, kind, name.lower())
 
 
-def _members(context: Context, record: Record) -> Mapping[str, list[Member]]:
-    """Members by the key of the pool or NAT rule they joined."""
+def _members(context: Context, record: Record) -> Members:
     found: dict[str, list[Member]] = {}
     for reference in context.store.referrers(record.key):
         nic = context.store.get(reference.source)
-        if nic is None or "ipConfigurations" not in nic.properties or nic.deleting:
+        if nic is None or nic.deleting or "card" not in nic.status:
             continue
         name = reference.path.partition("[")[2].partition("]")[0]
-        configuration = next(c for c in nic.properties["ipConfigurations"] if c["name"] == name)
-        vnet = context.get(ArmId.parse(configuration["properties"]["subnet"]["id"]))
-        machines = context.sources(nic, "Microsoft.Compute/virtualMachines")
-        member = Member(nic, nic.allocated["addresses"][name], vnet.uid if vnet else "", next(iter(machines.values()), None))
+        status, there = nic.status, not nic.status.get("going", False)
+        member = Member(
+            nic.uid, nic.allocated["addresses"][name], status["card"]["vnet"], status.get("vm"),
+            status.get("host") if there else None,
+        )  # fmt: skip
         found.setdefault(reference.target, []).append(member)
     return found
 
 
-def _pool_members(record: Record, members: Mapping[str, list[Member]], id: str) -> list[Member]:
-    return members.get(id.lower(), [])
+def _probed(record: Record, members: Members) -> Iterator[tuple[str, Member]]:
+    """Names of probes and the members they look at, for every rule that has one."""
+    for rule in record.properties.get("loadBalancingRules", []):
+        if rule["properties"].get("probe"):
+            name = ArmId.parse(rule["properties"]["probe"]["id"]).name.lower()
+            for pool in _pools_of(rule["properties"]):
+                yield from ((name, member) for member in members.get(pool.lower(), ()))
 
 
-def _down(record: Record, members: Mapping[str, list[Member]], stored: Any) -> list[str]:
+def _down(record: Record, members: Members, stored: Sequence[DesireRecord]) -> list[str]:
     """Members out of rotation: everything probed that no host says is up."""
-    up: set[str] = set()
-    for desire in stored:
-        if desire.wanted.kind == "probes" and not desire.removed:
-            up |= set(_reported(desire))
-    probed = {
-        f"{_uid(record, 'probe', ArmId.parse(rule['properties']['probe']['id']).name)}/{member.nic.uid}"
-        for rule in record.properties.get("loadBalancingRules", [])
-        if rule["properties"].get("probe")
-        for pool in _pools_of(rule["properties"])
-        for member in _pool_members(record, members, pool)
-    }
-    return sorted(probed - up)
-
-
-def _reported(desire: DesireRecord) -> list[str]:
-    found: list[str] = desire.observed.get("up", [])
-    return found
+    up = {name for d in stored if d.wanted.kind == "probes" and not d.removed for name in d.observed.get("up", [])}
+    return sorted({f"{_uid(record, 'probe', name)}/{member.nic}" for name, member in _probed(record, members)} - up)
 
 
 def _pools_of(said: Mapping[str, Any]) -> list[str]:
@@ -89,25 +86,15 @@ def _pools_of(said: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*single, *(p["id"] for p in said.get("backendAddressPools", []))]))
 
 
-def _probe_desires(context: Context, record: Record, members: Mapping[str, list[Member]]) -> list[Wanted]:
+def _probe_desires(record: Record, members: Members) -> list[Wanted]:
+    declared = {p["name"].lower(): p for p in record.properties.get("probes", [])}
     by_host: dict[str, dict[str, dict[str, Any]]] = {}
-    for rule in record.properties.get("loadBalancingRules", []):
-        said = rule["properties"]
-        if not said.get("probe"):
-            continue
-        name = ArmId.parse(said["probe"]["id"]).name.lower()
-        probe = next(p for p in record.properties["probes"] if p["name"].lower() == name)
-        for pool in _pools_of(said):
-            for member in _pool_members(record, members, pool):
-                host = member.machine.allocated.get("host") if member.machine else None
-                if host is None or member.machine is None or member.machine.deleting:
-                    continue
-                entry = by_host.setdefault(host, {}).setdefault(name, _probe(record, probe))
-                target = {
-                    "nic": member.nic.uid, "vm": member.machine.uid, "vnet": member.vnet, "address": member.address,
-                }  # fmt: skip
-                if target not in entry["targets"]:
-                    entry["targets"].append(target)
+    for name, member in _probed(record, members):
+        if member.host is not None:
+            entry = by_host.setdefault(member.host, {}).setdefault(name, _probe(record, declared[name]))
+            target = {**member.target, "vm": member.vm}
+            if target not in entry["targets"]:
+                entry["targets"].append(target)
     return [
         Wanted(f"host/{host}", "probes", record.uid, {"lb": record.uid, "probes": [found[n] for n in sorted(found)]})
         for host, found in sorted(by_host.items())
@@ -128,7 +115,7 @@ def _probe(record: Record, probe: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _payload(context: Context, record: Record, members: Mapping[str, list[Member]], down: list[str]) -> dict[str, Any]:
+def _payload(context: Context, record: Record, members: Members, down: list[str]) -> dict[str, Any]:
     said = record.properties
     return {
         "id": record.key,
@@ -160,14 +147,10 @@ def _frontend(context: Context, record: Record, frontend: Mapping[str, Any]) -> 
     }
 
 
-def _pool(record: Record, members: Mapping[str, list[Member]], pool: Mapping[str, Any]) -> dict[str, Any]:
-    joined = members.get(record.id.child("backendAddressPools", pool["name"]).key, [])
-    rows = [{"nic": m.nic.uid, "address": m.address, "vnet": m.vnet} for m in joined]
-    return {
-        "uid": _uid(record, "pool", pool["name"]),
-        "name": pool["name"],
-        "members": sorted(rows, key=lambda r: r["address"]),
-    }
+def _pool(record: Record, members: Members, pool: Mapping[str, Any]) -> dict[str, Any]:
+    joined = members.get(record.id.child("backendAddressPools", pool["name"]).key, ())
+    rows = [m.target for m in sorted(joined, key=lambda m: m.address)]
+    return {"uid": _uid(record, "pool", pool["name"]), "name": pool["name"], "members": rows}
 
 
 def _names(record: Record, kind: str, ids: list[str]) -> list[str]:
@@ -191,17 +174,16 @@ def _rule(record: Record, rule: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _nat_rule(record: Record, members: Mapping[str, list[Member]], rule: Mapping[str, Any]) -> dict[str, Any]:
+def _nat_rule(record: Record, members: Members, rule: Mapping[str, Any]) -> dict[str, Any]:
     said = rule["properties"]
-    joined = members.get(record.id.child("inboundNatRules", rule["name"]).key, [])
-    target = {"nic": joined[0].nic.uid, "address": joined[0].address, "vnet": joined[0].vnet} if joined else None
+    joined = members.get(record.id.child("inboundNatRules", rule["name"]).key, ())
     return {
         "name": rule["name"],
         "frontend": _names(record, "frontend", [said["frontendIPConfiguration"]["id"]])[0],
         "protocol": said.get("protocol", "Tcp"),
         "frontendPort": said["frontendPort"],
         "backendPort": said["backendPort"],
-        "target": target,
+        "target": joined[0].target if joined else None,
     }
 
 

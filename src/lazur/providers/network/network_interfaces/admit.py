@@ -8,8 +8,8 @@ from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Claim
 from lazur.model.resource import Decision, Facts
-from lazur.providers.network.common import check_static, free_address, pool_of, subnet_of, subnet_prefixes
-from lazur.providers.network.network_interfaces.resource import IPConfiguration, NetworkInterfaceSpec
+from lazur.providers.network.common import settle_address, subnet_of
+from lazur.providers.network.network_interfaces.resource import NetworkInterfaceSpec
 
 # The first three bytes of every hardware address: Microsoft's, which Azure guests know.
 _OUI = "00:0d:3a"
@@ -21,45 +21,29 @@ def admit(spec: NetworkInterfaceSpec, body: dict[str, Any], facts: Facts) -> Dec
     claims: list[Claim] = []
     addresses: dict[str, str] = {}
     for index, configuration in enumerate(spec.ip_configurations):
+        said = configuration.properties
+        if said.subnet is None:
+            continue
+        static = said.private_ip_address if said.private_ip_allocation_method == "Static" else None
         path = f"properties.ipConfigurations[{index}].properties.privateIPAddress"
-        found = _address(configuration, facts, path, claims)
+        found = settle_address(facts, claims, said.subnet.id, configuration.name, static, path)
         if isinstance(found, str):
             addresses[configuration.name] = found
         else:
-            faults += found
+            faults += found or []
     faults += _stays_in_its_network(spec, facts)
     held = facts.old.allocated.get("mac") if facts.old else None
     mac = held or _mac(facts)
     claims.append(Claim("mac", mac, facts.id.key))
-    return Decision(faults, allocated={"mac": mac, "addresses": addresses}, claims=claims)
+    allocated = {"mac": mac, "addresses": addresses, "domainName": _domain(spec, facts)}
+    return Decision(faults, allocated=allocated, claims=claims)
 
 
-def _address(configuration: IPConfiguration, facts: Facts, path: str, claims: list[Claim]) -> str | list[LazurError]:
-    said = configuration.properties
-    found = subnet_of(facts.related, said.subnet.id) if said.subnet else None
-    if found is None:
-        return []
-    vnet, subnet = found
-    pool, prefixes = pool_of(vnet, subnet["name"]), subnet_prefixes(subnet)
-    taken = {**facts.claims.get(pool, {}), **{c.value: c.owner for c in claims if c.pool == pool}}
-    mine = {c.value for c in claims if c.pool == pool}
-    wanted = said.private_ip_address if said.private_ip_allocation_method == "Static" else None
-    if wanted is not None:
-        holder = facts.id.key if wanted not in mine else ""
-        faults = list(check_static(wanted, prefixes, taken, holder, path))
-        if faults:
-            return faults
-    else:
-        before = facts.old.allocated.get("addresses", {}).get(configuration.name) if facts.old else None
-        still = before is not None and taken.get(before) == facts.id.key and before not in mine
-        wanted = before if still else free_address(prefixes, taken)
-        if wanted is None:
-            message = (
-                f"Subnet '{subnet['name']}' with prefix {', '.join(prefixes)} has no free address; {len(taken)} are in use."
-            )
-            return [LazurError("SubnetIsFull", message, target=path, status=409)]
-    claims.append(Claim(pool, wanted, facts.id.key))
-    return wanted
+def _domain(spec: NetworkInterfaceSpec, facts: Facts) -> str:
+    """The zone in which guests of its virtual network find each other."""
+    subnet = spec.ip_configurations[0].properties.subnet
+    found = subnet_of(facts.related, subnet.id) if subnet else None
+    return facts.stamp.internal_zone(found[0].uid) if found else ""
 
 
 def _stays_in_its_network(spec: NetworkInterfaceSpec, facts: Facts) -> list[LazurError]:

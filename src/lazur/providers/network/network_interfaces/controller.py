@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from lazur.control.context import Context
 from lazur.control.plan import Gone, Plan, Waiting, outcome_of
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record, Wanted
-from lazur.providers.network.common import subnet_uid
+from lazur.providers.network.common import child_named, gateway, subnet_prefixes, subnet_uid
 
 
 async def reconcile(context: Context, record: Record) -> Plan:
     """Want the interface with the addresses it was given."""
-    machines = context.sources(record, "Microsoft.Compute/virtualMachines")
-    machine = next(iter(machines.values()), None)
+    machine = next(iter(context.sources(record, "Microsoft.Compute/virtualMachines").values()), None)
+    group = record.properties.get("networkSecurityGroup")
+    nsg = context.get(group["id"]) if group else None
+    configurations = _configurations(record)
     payload: dict[str, Any] = {
         "id": record.key,
         "uid": record.uid,
         "name": record.id.name,
         "mac": record.allocated["mac"],
         "port": f"nic-{record.uid}",
-        "nsg": _uid(context, record.properties.get("networkSecurityGroup")),
+        "nsg": nsg.uid if nsg else None,
         "ipForwarding": record.properties.get("enableIPForwarding", False),
         "dnsName": _dns_name(machine),
-        "ipConfigurations": [_configuration(context, record, i, c) for i, c in enumerate(_configurations(record))],
+        "ipConfigurations": [_configuration(context, record, i, c) for i, c in enumerate(configurations)],
     }
     wanted = [Wanted("network/main", "nic", record.uid, payload)]
+    return Plan(outcome_of(context.desires(record), wanted), desires=wanted, status=_status(context, record, machine))
+
+
+def _status(context: Context, record: Record, machine: Record | None) -> dict[str, Any]:
+    """What others need to know of the interface: its machine, the facts of its network, and where it runs, so that a change
+    of any of these wakes the machine and the balancers it belongs to."""
     status: dict[str, Any] = {}
+    subnet = ArmId.parse(_configurations(record)[0]["properties"]["subnet"]["id"])
+    vnet = context.get(subnet)
+    found = child_named(vnet.properties["subnets"], subnet.name) if vnet else None
+    if vnet is not None and found is not None:
+        prefix = subnet_prefixes(found)[0]
+        status["card"] = {
+            "uid": record.uid,
+            "port": f"nic-{record.uid}",
+            "mac": record.allocated["mac"],
+            "mtu": context.stamp.guest_mtu,
+            "vnet": vnet.uid,
+            "subnet": subnet_uid(vnet, subnet.name),
+            "addresses": [record.allocated["addresses"][c["name"]] for c in _configurations(record)],
+            "prefixLength": ipaddress.ip_network(prefix).prefixlen,
+            "gateway": gateway(prefix),
+            "domainName": context.stamp.internal_zone(vnet.uid),
+        }
     if machine is not None:
-        # The balancers this interface belongs to are woken by it, so it shows where its machine runs.
-        status = {"machine": str(machine.id), "host": machine.allocated.get("host"), "going": machine.deleting}
-    return Plan(outcome_of(context.desires(record), wanted), desires=wanted, status=status)
+        host = machine.allocated.get("host")
+        status |= {"machine": str(machine.id), "vm": machine.uid, "host": host, "going": machine.deleting}
+    return status
 
 
 def _configurations(record: Record) -> list[dict[str, Any]]:
@@ -44,11 +70,6 @@ def _dns_name(machine: Record | None) -> str | None:
         return None
     name: str = machine.properties.get("osProfile", {}).get("computerName") or machine.id.name
     return name.lower()
-
-
-def _uid(context: Context, reference: dict[str, str] | None) -> str | None:
-    found = context.get(reference["id"]) if reference else None
-    return found.uid if found else None
 
 
 def _configuration(context: Context, record: Record, index: int, item: dict[str, Any]) -> dict[str, Any]:

@@ -139,12 +139,12 @@ class NetworkInterface(Resource[NetworkInterfaceSpec]):
         if attached:
             properties["virtualMachine"] = {"id": machine}
             properties["macAddress"] = record.allocated["mac"].upper().replace(":", "-")
-        properties["primary"] = bool(record.status.get("primary", attached))
+        properties["primary"] = attached
         properties.setdefault("enableIPForwarding", False)
         properties.setdefault("enableAcceleratedNetworking", False)
         properties["dnsSettings"] = {
             "dnsServers": [], **properties.get("dnsSettings", {}), "appliedDnsServers": [],
-            "internalDomainNameSuffix": record.status.get("domainName", ""),
+            "internalDomainNameSuffix": record.allocated.get("domainName", ""),
         }  # fmt: skip
         properties.setdefault("nicType", "Standard")
         return properties
