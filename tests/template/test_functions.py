@@ -277,6 +277,24 @@ CASES: list[tuple[str, Any]] = [
     # the language itself
     ("[[concat('x')]", "[concat('x')]"),
     ("[text", "[text"),
+    ("[indexFromEnd(createArray('a', 'b', 'c'), 1)]", "c"),
+    ("[indexFromEnd(createArray('a', createObject('x', 7)), 1).x]", 7),
+    ("[tryIndexFromEnd(createArray('a', 'b', 'c'), 3)]", "a"),
+    ("[tryIndexFromEnd(createArray('a', 'b', 'c'), 4)]", None),
+    ("[tryIndexFromEnd(null(), 1)]", None),
+    ("[tryIndexFromEnd(createArray(createObject('foo', createArray(5))), 1, 'foo', 0)]", 5),
+    (
+        "[parseUri('https://example.com:1234/foo/bar')]",
+        {"scheme": "https", "host": "example.com", "port": 1234, "path": "/foo/bar"},
+    ),
+    ("[parseUri('https://example.com/')]", {"scheme": "https", "host": "example.com", "port": None}),
+    (
+        "[parseUri('https://example.com/foo/bar?a=1&b=2')]",
+        {"scheme": "https", "host": "example.com", "port": None, "path": "/foo/bar", "query": "?a=1&b=2"},
+    ),
+    ("[buildUri(createObject('scheme', 'https', 'host', 'example.com', 'path', 'a/b'))]", "https://example.com/a/b"),
+    ("[buildUri(createObject('scheme', 'http', 'host', 'x.y', 'port', 8080, 'query', '?a=b'))]", "http://x.y:8080/?a=b"),
+    ("[buildUri(parseUri('https://example.com:1234/foo?q=1'))]", "https://example.com:1234/foo?q=1"),
     ("['it''s']", "it's"),
     ("[CONCAT('a', 'b')]", "ab"),
     ("[json('{\"a\":{\"B\":[1,2]}}').A['b'][1]]", 2),
@@ -330,6 +348,15 @@ def test_live_functions() -> None:
 
 
 REFUSED = [
+    ("[indexFromEnd(createArray(1), 2)]", "out of bounds"),
+    ("[indexFromEnd(createArray(1), 0)]", "1 or more"),
+    ("[tryIndexFromEnd(createArray(createObject()), 1, 'x')]", "doesn't exist"),
+    ("[parseUri('example.com/x')]", "absolute URI"),
+    ("[parseUri('https://x:99999/')]", "absolute URI"),
+    ("[buildUri(createObject('host', 'x'))]", "'scheme'"),
+    ("[buildUri(createObject('scheme', 'https', 'host', 'x/y'))]", "'host'"),
+    ("[buildUri(createObject('scheme', 'https', 'host', 'x', 'port', 70000))]", "'port'"),
+    ("[externalInputs('0')]", "is not expected at this location"),
     ("[range(0, 10001)]", "10000"),
     ("[range(2147483647, 2)]", "2147483647"),
     ("[substring('abc', 2, 5)]", "substring"),

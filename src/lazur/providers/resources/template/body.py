@@ -16,18 +16,21 @@ from lazur.providers.resources.template.frame import Frame, Phase
 from lazur.providers.resources.template.graph import is_inner
 from lazur.providers.resources.template.nested import evaluate_outer
 from lazur.providers.resources.template.nodes import Node
-from lazur.providers.resources.template.parameters import problems
 from lazur.providers.resources.template.schema import SECURE, SHOWN, Output, Template
 from lazur.providers.resources.template.scope import Lookup, Scope
-from lazur.providers.resources.template.values import find, get
+from lazur.providers.resources.template.types import problems
+from lazur.providers.resources.template.values import Budget, find, get
 
 
-def evaluate_body(node: Node, scope: Scope, lookup: Lookup, *, preview: bool = False) -> dict[str, Any]:
+def evaluate_body(
+    node: Node, scope: Scope, lookup: Lookup, *, preview: bool = False, budget: Budget | None = None
+) -> dict[str, Any]:
     """What to PUT at `node.id`: location, tags, properties and whatever else the template gives, nulls kept.
 
     A `preview` keeps expressions as they are written when the lookup raises `Unanswerable`.
+    Several evaluations may share a `budget`, which then bounds what all of them cost.
     """
-    frame = new_frame(scope, Phase.RUNTIME, lookup=lookup)
+    frame = new_frame(scope, Phase.RUNTIME, lookup=lookup, budget=budget)
     frame = replace(frame, loops=node.loops, loop=node.loop, preview=preview)
     try:
         body = _deployment(node, frame) if node.is_deployment else evaluate_value(dict(node.body), frame, node.path)
@@ -100,9 +103,10 @@ def nested_deployment(node: Node, body: Mapping[str, Any]) -> NestedDeployment:
     )
 
 
-def outputs(template: Template, scope: Scope, lookup: Lookup) -> dict[str, dict[str, Any]]:
+def outputs(template: Template, scope: Scope, lookup: Lookup, *, secure: bool = False) -> dict[str, dict[str, Any]]:
     """Type and value of every output; secure ones without value, those with a false condition left out.
 
+    With `secure` the values of secure ones stand too: for `listOutputsWithSecureValues`, and to be kept sealed only.
     All outputs that fail are reported at once as `DeploymentOutputEvaluationFailed`.
     """
     out: dict[str, dict[str, Any]] = {}
@@ -123,7 +127,7 @@ def outputs(template: Template, scope: Scope, lookup: Lookup) -> dict[str, dict[
             faults.append(LazurError(e.code, e.message, target=name, details=e.details, info=e.info))
             continue
         shown: dict[str, Any] = {"type": SHOWN[declared.type]}
-        if declared.type not in SECURE:
+        if secure or declared.type not in SECURE:
             shown["value"] = value
         out[name] = shown
     if faults:

@@ -13,10 +13,12 @@ from typing import Any, Protocol
 from lazur.kernel.errors import LazurError
 from lazur.providers.resources.template.body import NestedDeployment, evaluate_body, nested_deployment
 from lazur.providers.resources.template.expand import Expansion, expand
+from lazur.providers.resources.template.faults import MAX_TOTAL_STEPS
 from lazur.providers.resources.template.nodes import Node
 from lazur.providers.resources.template.parser import is_expression
 from lazur.providers.resources.template.schema import parse_template
 from lazur.providers.resources.template.scope import Context, Lookup, Scope
+from lazur.providers.resources.template.values import Budget
 
 MAX_TEMPLATES = 500
 """Nested templates that are looked into (Azure's limit for what-if)."""
@@ -77,6 +79,7 @@ class Steps:
 def steps(expansion: Expansion, world: World) -> Steps:
     """Every resource of a deployment; faults of bodies and nested templates are collected, all of them."""
     found = Steps()
+    budget = Budget(MAX_TOTAL_STEPS)
     waiting = [expansion]
     seen = 0
     while waiting:
@@ -85,7 +88,7 @@ def steps(expansion: Expansion, world: World) -> Steps:
             if node.existing:
                 continue
             try:
-                body = evaluate_body(node, here.scope, world.lookup, preview=True)
+                body = evaluate_body(node, here.scope, world.lookup, preview=True, budget=budget)
                 if not node.is_deployment:
                     found.resources.append(Step(node, body, here.scope, "[" in node.id))
                     continue

@@ -23,6 +23,7 @@ from lazur.providers.resources.template.functions import lookup
 from lazur.providers.resources.template.functions.registry import Function
 from lazur.providers.resources.template.parser import Call, Literal, Node, is_expression, parse, plain
 from lazur.providers.resources.template.scope import Lookup, Scope, Unanswerable
+from lazur.providers.resources.template.types import problems
 from lazur.providers.resources.template.values import Budget, find, get, is_int, kind
 
 
@@ -190,11 +191,21 @@ class _Engine:
                 f"but found {len(node.args)}"
             )
         local = {p.lower(): self.node(arg, frame) for p, arg in zip(known.parameters, node.args, strict=True)}
+        for name, definition in zip(local, known.types, strict=False):
+            self._fits(local[name], definition, f"parameter '{name}'", node, frame)
         inside = replace(
             frame, phase=Phase.FUNCTION, local=local, lookup=None, loops={}, loop=None, lambdas={}
         )
         with _Pending(frame.scope, f"function '{node.shown}'", cycles=False):
-            return evaluate_value(known.value, inside)
+            result = evaluate_value(known.value, inside)
+        self._fits(result, known.returns, "output", node, frame)
+        return result
+
+    def _fits(self, value: Any, definition: Mapping[str, Any], what: str, node: Call, frame: Frame) -> None:
+        """Refuse an argument or result of a user's function that is not of the declared type."""
+        wrong = next(problems(value, definition, frame.scope.template, secret=True), None)
+        if wrong is not None:
+            raise ExpressionFault(f"The {what} of the template function '{node.shown}' is not valid: {wrong}")
 
     def default(self, name: str, frame: Frame) -> Any:
         scope = frame.scope

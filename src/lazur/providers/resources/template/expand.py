@@ -209,6 +209,7 @@ class _Maker:
             depends_on=tuple(self.depends_on(item.declared, frame)),
             copy=copy,
             existing=get(item.declared.body, "existing") is True,
+            only_new=get(get(item.declared.body, "@options") or {}, "onlyIfNotExists") is True,
             loops=frame.loops,
             loop=frame.loop,
         )

@@ -25,6 +25,8 @@ MAX_STRING = 1024 * 1024
 """Characters of a string that a function returns."""
 MAX_STEPS = 2_000_000
 """Steps of one evaluation: calls, elements and blocks of characters produced."""
+MAX_TOTAL_STEPS = 10_000_000
+"""Steps of looking through a whole deployment, nested templates included."""
 MAX_RESOURCES = 800
 MAX_PARAMETERS = 256
 MAX_VARIABLES = 512

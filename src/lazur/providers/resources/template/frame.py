@@ -16,6 +16,7 @@ from lazur.providers.resources.template.values import Budget
 class Phase(Enum):
     """When an expression is evaluated, which decides the functions it may use."""
 
+    PARAMETER = "the expression of a parameter's value"
     DEFAULT = "the default value of a parameter"
     COMPILE = "a place evaluated before deployment"
     RUNTIME = "a resource body or an output"

@@ -45,6 +45,8 @@ class Node:
     copy: Copy | None = None
     existing: bool = False
     """Only read, never deployed."""
+    only_new: bool = False
+    """Deployed only where it does not exist yet (`@onlyIfNotExists`)."""
     loops: Mapping[str, int] = field(default_factory=dict)
     loop: str | None = None
 

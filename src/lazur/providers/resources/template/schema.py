@@ -79,6 +79,9 @@ class UserFunction:
     name: str
     parameters: tuple[str, ...]
     value: Any
+    types: tuple[Mapping[str, Any], ...] = ()
+    """The type of each parameter."""
+    returns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -302,7 +305,9 @@ class _Checker:
         elif name.lower() in out:
             self.fault(f"The function '{name}' is declared more than once", path)
         else:
-            out[name.lower()] = UserFunction(name, tuple(map(str, names)), get(output, "value"))
+            types = tuple(item for item in given if isinstance(item, dict))
+            returns = {key: item for key, item in output.items() if key.lower() != "value"}
+            out[name.lower()] = UserFunction(name, tuple(map(str, names)), get(output, "value"), types, returns)
 
     def resources(self, symbolic: bool) -> list[Declared]:
         declared = get(self.raw, "resources")
@@ -342,6 +347,7 @@ class _Checker:
             isinstance(depends, str) or (isinstance(depends, list) and all(isinstance(d, str) for d in depends))
         ):
             self.fault("The property 'dependsOn' must be an array of strings", f"{path}.dependsOn")
+        self.options(body, path)
         if get(body, "existing") is not None and not symbolic:
             self.fault("The property 'existing' needs languageVersion 2.0", f"{path}.existing")
         for name in ("import", "extension"):
@@ -350,6 +356,16 @@ class _Checker:
         self.resource_loop(body, path)
         self.children(body, path, symbolic)
         return True
+
+    def options(self, body: Mapping[str, Any], path: str) -> None:
+        options = get(body, "@options")
+        if options is None:
+            return
+        for name, value in options.items() if isinstance(options, dict) else (("@options", options),):
+            if name.lower() != "onlyifnotexists":
+                self.fault(f"The resource option '{name[:100]}' is not supported", f"{path}.@options.{name}")
+            elif not isinstance(value, bool):
+                self.fault("The resource option 'onlyIfNotExists' must be a boolean", f"{path}.@options.{name}")
 
     def resource_loop(self, body: Mapping[str, Any], path: str) -> None:
         loop = get(body, "copy")

@@ -81,6 +81,8 @@ class Context:
     deployer: Mapping[str, Any] = field(default_factory=dict)
     location: str | None = None
     """Of the deployment itself, at the scopes above a resource group."""
+    external_inputs: Mapping[str, Any] = field(default_factory=dict)
+    """`{"name": {"value": …}}` for `externalInputs()` in parameter expressions."""
     mode: str = "Incremental"
     nesting: int = 0
     """How many deployments there are around this one."""

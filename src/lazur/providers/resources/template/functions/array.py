@@ -1,4 +1,4 @@
-"""Functions that make arrays: array, createArray, flatten, range, tryGet.
+"""Functions that make arrays or look into them: array, createArray, flatten, indexFromEnd, range, tryGet, tryIndexFromEnd.
 
 Functions that take arrays and strings or objects alike are in `collection`.
 """
@@ -64,6 +64,37 @@ def try_get(frame: Frame, args: list[Any]) -> Any:
                 return None
         else:
             value = _step(value, step)
+    return value
+
+
+def _from_end(name: str, args: list[Any]) -> int:
+    """The place in an array that is counted from its end, which is 1."""
+    values, place = array(name, args[0]), whole(name, args[1], 2)
+    if place < 1:
+        raise fault(name, f"the place from the end must be 1 or more, not {place}")
+    return len(values) - place
+
+
+@function("indexFromEnd", 2)
+def from_end(frame: Frame, args: list[Any]) -> Any:
+    """The element at a place counted from the end, the last one being 1."""
+    index = _from_end("indexFromEnd", args)
+    if index < 0:
+        raise ExpressionFault(f"The language expression property array index '{args[1]}' is out of bounds")
+    return args[0][index]
+
+
+@function("tryIndexFromEnd", 2, None)
+def try_from_end(frame: Frame, args: list[Any]) -> Any:
+    """The element at a place counted from the end, null when there is none; steps after it must exist."""
+    if not isinstance(args[0], list):
+        return None
+    index = _from_end("tryIndexFromEnd", args)
+    if index < 0 or args[0][index] is None:
+        return None
+    value = args[0][index]
+    for step in args[2:]:
+        value = _step(value, step)
     return value
 
 

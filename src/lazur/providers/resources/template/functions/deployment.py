@@ -1,4 +1,4 @@
-"""deployer, deployment, environment, fail, parameters, variables."""
+"""deployer, deployment, environment, externalInputs, fail, parameters, variables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from lazur.providers.resources.template.faults import ExpressionFault
 from lazur.providers.resources.template.frame import Frame, Phase
 from lazur.providers.resources.template.functions.registry import function, text
+from lazur.providers.resources.template.values import find, get
 
 _OUTSIDE = (Phase.DEFAULT, Phase.COMPILE, Phase.RUNTIME)
 
@@ -26,6 +27,19 @@ def parameter(frame: Frame, args: list[Any]) -> Any:
         f"The template parameter '{name}' is not found. "
         "Please see https://aka.ms/arm-syntax-parameters for usage details"
     )
+
+
+@function("externalInputs", 1)
+def external_input(frame: Frame, args: list[Any]) -> Any:
+    """A value that the tool which sends the deployment gave for a parameter's expression."""
+    frame.only("externalInputs", Phase.PARAMETER)
+    name = text("externalInputs", args[0])
+    given = frame.scope.context.external_inputs
+    found = find(given, name)
+    value = given[found] if found is not None else None
+    if not isinstance(value, dict) or find(value, "value") is None:
+        raise ExpressionFault(f"The external input '{name}' is not given")
+    return get(value, "value")
 
 
 @function("variables", 1)

@@ -1,5 +1,5 @@
-"""Functions for text: base64 and URIs, guid, join, newGuid, padLeft, replace, split, startsWith, endsWith, string,
-substring, toLower, toUpper, trim, uniqueString.
+"""Functions for text: base64 and URIs (buildUri, parseUri, uri and more), guid, join, newGuid, padLeft, replace, split,
+startsWith, endsWith, string, substring, toLower, toUpper, trim, uniqueString.
 
 concat, contains, empty, first, indexOf, last, lastIndexOf, length, skip and take are in `collection`, `format` in `text`.
 """
@@ -17,10 +17,11 @@ from lazur.providers.resources.template.frame import Frame, Phase
 from lazur.providers.resources.template.functions import hashes
 from lazur.providers.resources.template.functions.collection import units, ununits
 from lazur.providers.resources.template.functions.object import from_json
-from lazur.providers.resources.template.functions.registry import array, fault, function, text, whole
-from lazur.providers.resources.template.values import is_int, kind, text_of, to_json
+from lazur.providers.resources.template.functions.registry import array, fault, function, obj, text, whole
+from lazur.providers.resources.template.values import get, is_int, kind, text_of, to_json
 
 _SAFE_IN_URI = "-._~:/?#[]@!$&'()*+,;=%"
+_USUAL_PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
 @function("base64", 1)
@@ -96,6 +97,42 @@ def uri(frame: Frame, args: list[Any]) -> Any:
         return urlunsplit((found.scheme, netloc, path, query, quote(found.fragment, safe=_SAFE_IN_URI)))
     except ValueError:
         raise fault("uri", "argument 1 is no absolute URI") from None
+
+
+@function("parseUri", 1)
+def parse_uri(frame: Frame, args: list[Any]) -> Any:
+    """The parts of an absolute URI: scheme, host, port (null when it is the usual one), and path and query when it has any."""
+    try:
+        parts = urlsplit(text("parseUri", args[0]))
+        if not parts.scheme or not parts.hostname:
+            raise ValueError
+        port = None if parts.port == _USUAL_PORTS.get(parts.scheme) else parts.port
+    except ValueError:
+        raise fault("parseUri", "argument 1 is no absolute URI") from None
+    out: dict[str, Any] = {"scheme": parts.scheme, "host": parts.hostname, "port": port}
+    if parts.path not in ("", "/"):
+        out["path"] = parts.path
+    if parts.query:
+        out["query"] = f"?{parts.query}"
+    return out
+
+
+@function("buildUri", 1)
+def build_uri(frame: Frame, args: list[Any]) -> Any:
+    """The inverse of `parseUri`."""
+    given = obj("buildUri", args[0])
+    scheme, host = text("buildUri", get(given, "scheme")), text("buildUri", get(given, "host"))
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or not host or set(host) & set("/?#@ "):
+        raise fault("buildUri", "the object needs a 'scheme' and a 'host'")
+    port = get(given, "port")
+    if port is not None and not 0 <= whole("buildUri", port) <= 65_535:
+        raise fault("buildUri", "the 'port' must be between 0 and 65535")
+    where = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    if port is not None and port != _USUAL_PORTS.get(scheme.lower()):
+        where += f":{port}"
+    path, query = text("buildUri", get(given, "path")), text("buildUri", get(given, "query")).lstrip("?")
+    path = quote(path if path.startswith("/") else f"/{path}", safe=_SAFE_IN_URI)
+    return urlunsplit((scheme.lower(), where.lower(), path, quote(query, safe=_SAFE_IN_URI), ""))
 
 
 @function("uriComponent", 1)
