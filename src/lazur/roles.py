@@ -85,7 +85,8 @@ async def executor(config: RoleConfig, clock: Clock, domain: str) -> None:
             parts = real_host(Path(config.state), pool, Path(config.runtime), clock)
             handlers = host_handlers(parts, clock, source.artifact)
     root = Path(config.state) / ("ledger" if kind == "host" else f"ledger-{kind}")
-    await Executor(domain, source, FileLedger(root, domain), handlers, clock).run()
+    mark = Path(config.runtime) / "served" if kind == "host" else None
+    await Executor(domain, source, FileLedger(root, domain, mark), handlers, clock).run()
 
 
 async def guestservices(config: RoleConfig, clock: Clock) -> None:

@@ -25,6 +25,8 @@ async def facts_of(cloud: Cloud) -> Facts:
     drift = list(await NetworkHandler(world.network).drift(wanted))
     hosts, bindings = {}, {}
     for name, host in world.hosts.items():
+        if name in control["lost"]:
+            continue
         seen = dict(await inventory(host.parts(cloud.clock)))
         machines = [d for d in desires if d.wanted.domain == f"host/{name}" and d.wanted.kind == "vm"]
         vnets = {nic["vnet"] for d in machines for nic in d.wanted.payload["nics"]}

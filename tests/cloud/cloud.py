@@ -292,8 +292,13 @@ class Cloud:
         for record in store.list():
             if record.deleting or record.observed < record.generation:
                 left.append(f"{record.key} is {record.state}")
-            wanted = store.desires(record.key)
-            left += [f"{d.wanted.kind} of {record.key}" for d in wanted if d.removed or not (d.ready or d.failed)]
+        fence = store.document("lost-domains").content or {}
+        for domain, kind, owner, reported, generation, state, removed in store._writer.execute(
+            "SELECT domain, kind, owner, reported, generation, state, removed FROM desires ORDER BY 1, 2, 3"
+        ).fetchall():
+            answered = reported == generation and state in ("Ready", "Failed") and not removed
+            if not answered and domain not in fence:
+                left.append(f"{kind} of {owner}")
         return left
 
     def show(self, id: ArmId, expand: str = "") -> dict[str, Any]:

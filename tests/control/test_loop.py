@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from lazur.control.context import Context
 from lazur.control.loop import Loop, marked_for_deletion
 from lazur.control.plan import Gone, Plan, Ready, Waiting
+from lazur.control.presence import Presence
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError, Unavailable
 from lazur.kernel.ids import SeededIds
@@ -75,6 +76,7 @@ class Garage:
             front,
             lambda b, c: "",
             lambda t, c: b"",
+            Presence(clock),
         )
         self.loop = Loop(context, workers)
 

@@ -319,3 +319,35 @@ def test_a_crash_between_the_two_files_of_a_key_leaves_the_newer(tmp_path: Path)
     (tmp_path / "vm" / "torn.json").write_bytes(b'{"kind":')
     assert [(d.generation, d.removed) for d in FileLedger(tmp_path, DOMAIN).load()] == [(2, True)]
     assert not (tmp_path / "vm" / "a.json").exists()
+
+
+def test_a_ledger_from_before_the_machine_was_switched_on_is_not_acted_upon_without_word(tmp_path: Path) -> None:
+    mark = tmp_path / "served"
+    scene = Scene(FileLedger(tmp_path / "ledger", DOMAIN, mark))
+
+    async def first(s: Scene) -> None:
+        s.plane.want("thing", "a", 1)
+        s.plane.want("thing", "b", 1)
+        await s.until(lambda: s.state("b") is State.READY)
+
+    play(scene, first)
+    assert mark.exists()
+    scene.plane.down = True
+    scene.things.calls.clear()
+
+    async def agent_alone(s: Scene) -> None:
+        await s.until(lambda: {"a", "b"} <= {key for key, _ in s.things.calls})
+
+    play(scene, agent_alone)
+    mark.unlink()
+    scene.things.calls.clear()
+    scene.plane.want("thing", "a", 2, removed=True)
+
+    async def switched_on(s: Scene) -> None:
+        await settle(s.clock, 600)
+        assert s.things.calls == []
+        s.plane.down = False
+        await s.until(lambda: s.state("a") is State.GONE and ("b", 1) in s.things.calls)
+        assert {key for key, _ in s.things.calls} == {"b"}
+
+    play(scene, switched_on)

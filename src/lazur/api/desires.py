@@ -33,8 +33,13 @@ _MAX_ARTIFACT = 8 * 1024 * 1024
 class Desires:
     """`DesireSource` of one domain over the store."""
 
-    def __init__(self, domain: str, store: Store, clock: Clock, unseal: Unseal, artifacts: Artifacts | None) -> None:
+    def __init__(
+        self, domain: str, store: Store, clock: Clock, unseal: Unseal, artifacts: Artifacts | None,
+        alive: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """`alive` is told the domain with every call of its executor."""
         self._domain = domain
+        self._alive = alive
         self._store = store
         self._clock = clock
         self._unseal = unseal
@@ -42,6 +47,7 @@ class Desires:
 
     async def changes(self, since: int, wait: float) -> Batch:
         """See `DesireSource.changes`."""
+        self._alive(self._domain)
         position, found = self._store.domain(self._domain, since)
         if not found and since > 0:
             await self._wait(position, min(wait, _MAX_WAIT))
@@ -60,6 +66,7 @@ class Desires:
 
     async def report(self, reports: Sequence[Report]) -> None:
         """See `DesireSource.report`."""
+        self._alive(self._domain)
         await self._store.report(self._domain, reports)
 
     async def artifact(self, name: str, content: bytes) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lazur.control.presence import Presence
 from lazur.kernel.clock import Clock
 from lazur.kernel.ids import Ids
 from lazur.model.armid import ArmId
@@ -18,6 +19,9 @@ from lazur.model.registry import Registry
 from lazur.model.rights import Caller
 from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
+
+LOST_DOMAINS = "lost-domains"
+"""The platform document that names the domains whose executor was declared lost."""
 
 
 class FrontDoor(Protocol):
@@ -49,6 +53,7 @@ class Context:
     seal: Callable[[bytes, str], str]
     """Plain bytes and their context -> sealed text."""
     unseal: Callable[[str, str], bytes]
+    presence: Presence
 
     def get(self, id: ArmId | str) -> Record | None:
         """The stored document that holds `id` (a child's parent)."""
@@ -56,8 +61,18 @@ class Context:
         return self.store.get(self.registry.document_of(parsed).key)
 
     def desires(self, record: Record) -> Sequence[DesireRecord]:
-        """What `record` wants of the outside world, with the executors' answers."""
-        return self.store.desires(record.key)
+        """What `record` wants of the outside world, with the executors' answers. What it wanted of a lost domain is not
+        there any more, as far as anybody is concerned but that domain's executor, should it come back."""
+        found = self.store.desires(record.key)
+        gone = self._lost() if found else {}
+        return [d for d in found if d.wanted.domain not in gone]
+
+    def lost(self, domain: str) -> bool:
+        """Whether an operator declared the executor of `domain`, with all it ran, lost."""
+        return domain in self._lost()
+
+    def _lost(self) -> Mapping[str, Any]:
+        return self.store.document(LOST_DOMAINS).content or {}
 
     def used_by_others(self, key: str, owner: str) -> bool:
         """Whether anybody but `owner` needs the resource `key`."""

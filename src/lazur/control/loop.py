@@ -200,14 +200,16 @@ class Loop:
         self._failures.pop(key, None)
         if isinstance(outcome, Waiting):
             self._unsettled.add(key)
-            if outcome.after is not None:
-                self._later(key, outcome.after)
         else:
             self._unsettled.discard(key)
+        if isinstance(outcome, Waiting | Ready) and outcome.after is not None:
+            self._later(key, outcome.after)
 
     async def _reconciled(self, record: Record) -> Outcome:
         plan = await self._plan(record)
         await self._commit(record, plan)
+        for other in plan.wake:
+            self.wake(other)
         return plan.outcome
 
     def _failure(self, key: str, record: Record | None, error: Exception) -> LazurError | None:
@@ -281,6 +283,7 @@ class Loop:
             desires_of=record.key if plan.desires is not None else None,
             desires=plan.desires or (),
             documents=[Document(d.name, d.version + 1, d.content) for d in guard],
+            abandoned=plan.abandoned,
         )
 
     def _extensions(self, record: Record) -> list[Record]:
@@ -318,7 +321,7 @@ class Loop:
         return None if found is None or found.deleting else marked_for_deletion(found)
 
     def _same_desires(self, record: Record, plan: Plan) -> bool:
-        stored = {(d.wanted.domain, d.wanted.kind, d.wanted.key): d for d in self.context.desires(record)}
+        stored = {(d.wanted.domain, d.wanted.kind, d.wanted.key): d for d in self.context.store.desires(record.key)}
         wanted = {(w.domain, w.kind, w.key): w for w in plan.desires or ()}
         if any(k not in stored or stored[k].removed or stored[k].wanted != w for k, w in wanted.items()):
             return False

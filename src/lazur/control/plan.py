@@ -16,7 +16,9 @@ from lazur.model.documents import DesireRecord, Document, Reference, Wanted
 
 @dataclass(frozen=True)
 class Ready:
-    """The resource is as wanted at its present generation."""
+    """The resource is as wanted at its present generation; to be looked at again `after` seconds although nothing changes."""
+
+    after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Plan:
     """Keys of other resources to be marked as deleting together with this plan."""
     guard: Document | None = None
     """A platform document to bump; a concurrent plan with the same guard is refused and made again."""
+    wake: Sequence[str] = ()
+    """Keys of other resources to be looked at after this plan; a hint, as every signal is."""
+    abandoned: str | None = None
+    """A domain that nobody serves any more: its desires are dropped without an answer."""
     output: Any = None
     """Result of the operations that end with this plan."""
 

@@ -94,11 +94,13 @@ class Executor:
             self._tasks = tasks
             known = self._ledger.load()
             batch = None
-            if not known:
-                # An empty ledger may be a lost one: what runs here must not be taken for leftovers before the
-                # control plane has said so.
+            if not known or not self._ledger.current:
+                # An empty ledger may be a lost one: what runs here must not be taken for leftovers before the control plane
+                # has said so. One from before the machine was switched on may want what runs elsewhere by now.
                 batch = await self._changes(0)
-                known = self._take(batch)
+                self._take(batch)
+                known = self._ledger.load()
+            self._ledger.current = True
             await self._adopt(known)
             for desire in known:
                 self._hold(desire)

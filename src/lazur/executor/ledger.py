@@ -37,6 +37,10 @@ _log = logger("executor.ledger")
 class Ledger(Protocol):
     """Durable memory of one executor."""
 
+    current: bool
+    """Whether an executor served from this ledger since the machine was switched on. What an older one wants may have been
+    given to others meanwhile: the control plane is asked before anything is done."""
+
     def load(self) -> list[Desire]:
         """Every desire that is wanted or still being removed."""
         ...
@@ -81,6 +85,7 @@ class MemoryLedger:
     """A ledger for simulated hosts: outlives the executor object, not the process."""
 
     def __init__(self) -> None:
+        self.current = True
         self._desires: dict[tuple[str, str], Desire] = {}
 
     def load(self) -> list[Desire]:
@@ -103,8 +108,10 @@ class MemoryLedger:
 class FileLedger:
     """A ledger of JSON files; see the module's text for the layout."""
 
-    def __init__(self, root: Path, domain: str) -> None:
+    def __init__(self, root: Path, domain: str, mark: Path | None = None) -> None:
+        """`mark` is a file that does not outlast the machine's present run; without one the ledger is always current."""
         self._root = root
+        self._mark = mark
         self._domain = domain
         self._desires: dict[tuple[str, str], Desire] = {}
         self._accepted: dict[tuple[str, str], Desire] = {}
@@ -117,6 +124,15 @@ class FileLedger:
                 self._desires[slot] = desire
         for desire in self._desires.values():
             self._path(desire, not desire.removed).unlink(missing_ok=True)
+
+    @property
+    def current(self) -> bool:
+        return self._mark is None or self._mark.exists()
+
+    @current.setter
+    def current(self, served: bool) -> None:
+        if self._mark is not None and served:
+            self._mark.touch()
 
     def load(self) -> list[Desire]:
         return list(self._desires.values())

@@ -32,6 +32,7 @@ from lazur.api.pipeline import Pipeline
 from lazur.api.routes import Routes
 from lazur.control.context import Context
 from lazur.control.loop import Loop
+from lazur.control.presence import Presence
 from lazur.identity import app as identity_app
 from lazur.identity.directory import Secrets
 from lazur.identity.endpoints import Endpoints
@@ -119,8 +120,9 @@ class ControlPlane:
         self._link_key = stamp_key.derive("artifact links")
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
         self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, self.authority, self.sign)
+        self.presence = Presence(clock)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
-                          stamp_key.unseal)  # fmt: skip
+                          stamp_key.unseal, self.presence)  # fmt: skip
         self.loop = Loop(context)
         self.secrets: Secrets
         self.app: Front
@@ -150,7 +152,7 @@ class ControlPlane:
 
     def desires(self, domain: str) -> Desires:
         """The desires of one domain, for its executor."""
-        return Desires(domain, self.store, self.clock, self._key.unseal, self._artifacts)
+        return Desires(domain, self.store, self.clock, self._key.unseal, self._artifacts, self.presence.note)
 
     # -- the front ----------------------------------------------------------------------------------------------------
 

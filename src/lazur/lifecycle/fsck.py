@@ -51,17 +51,21 @@ def gather(rack: Rack) -> Facts:
     hosts = [n for n in rack.names if layout.kind_of(n) == "host"]
     # Most of each look is the start of a process.
     with ThreadPoolExecutor() as pool:
-        central = [pool.submit(ask, layout.CONTROL, what) for what in ("control", "network", "storage")]
-        seen = {h: pool.submit(ask, h, "host") for h in hosts}
-        control, network, storage = (future.result() for future in central)
+        central = [pool.submit(ask, layout.CONTROL, what) for what in ("network", "storage")]
+        control = ask(layout.CONTROL, "control")
+        # One that was declared lost cannot be looked into, and holds nothing that anybody counts on.
+        seen = {h: pool.submit(ask, h, "host") for h in hosts if h not in control["lost"]}
+        network, storage = (future.result() for future in central)
         return Facts(control, network, storage, {h: future.result() for h, future in seen.items()})
 
 
 def audit(facts: Facts) -> list[Finding]:
     """Every difference between wanted and actual, in a fixed order."""
-    desires = facts.control["desires"]
+    lost = {f"host/{name}" for name in facts.control["lost"]}
+    # What a lost host was to take away waits for its return, whoever asked for it.
+    desires = [d for d in facts.control["desires"] if d["domain"] not in lost or not d["removed"]]
     found = [
-        *_documents(facts.control),
+        *_documents({**facts.control, "desires": desires}),
         *_overlay(facts.network, facts.hosts.keys(), desires),
         *_disks(facts.storage, [d for d in desires if d["domain"] == "storage/main"]),
     ]

@@ -20,6 +20,7 @@ from lazur.model.desire import Desire
 from lazur.model.documents import DesireRecord, Record
 from lazur.store.sqlite import snapshot
 
+_HOSTS = "microsoft.fabric.admin/hosts"
 _PROC = Path("/proc")
 
 
@@ -49,6 +50,7 @@ def documents(records: Sequence[Record], desires: Sequence[DesireRecord], orphan
             for d in desires
         ],
         "orphans": orphans,
+        "lost": [r.id.name for r in records if r.type == _HOSTS and r.status.get("health") == "Lost"],
     }  # fmt: skip
 
 

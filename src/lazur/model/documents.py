@@ -222,3 +222,5 @@ class Change:
     requires: Sequence[str] = ()
     unreferenced: Sequence[str] = ()
     settled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    abandoned: str | None = None
+    """A domain that nobody serves any more: all its desires are dropped."""

@@ -340,6 +340,8 @@ def _apply(db: sqlite3.Connection, change: Change) -> _Touched:
         claims += [] if held is None else _hold(db, source, held)
     if change.desires_of is not None:
         names |= _want(db, change.desires_of, change.desires)
+    if change.abandoned is not None:
+        db.execute("DELETE FROM desires WHERE domain = ?", (change.abandoned,))
     for document in change.documents:
         _document(db, document)
     for event in change.events:

@@ -79,6 +79,12 @@ class SimulatedHost:
         """A host whose machines' disks lie in that pool."""
         return cls(MachineRoom(shelf=storage.shelf))
 
+    def lose_power(self) -> None:
+        """Whatever runs is gone; files stay. Its executor must be dead already."""
+        self.room.switch_off()
+        self.board.taps.clear()
+        self.ledger.current = False
+
     def parts(self, clock: Clock) -> HostParts:
         """Fresh drivers over this host."""
         hypervisor = SimulatedHypervisor(self.room, clock)

@@ -23,15 +23,21 @@ _GUARD = "placement"
 _HOSTS = "microsoft.fabric.admin/hosts"
 _MACHINES = "microsoft.compute/virtualmachines"
 _LOOK_AGAIN = 2.0
+_DRAINING = "it is draining and takes no new machines"
+_SILENT = {"Unreachable": "it does not answer", "Lost": "it was declared lost"}
 
 
 async def reconcile(context: Context, record: Record) -> Plan:
     """Bring the machine to the power state its intent names."""
-    stored = context.desires(record)
+    stored = [d for d in context.desires(record) if d.wanted.kind == "vm"]
     power = record.intent.get("power", "running")
+    if context.lost(f"host/{record.allocated.get('host')}"):
+        return _lost_its_host(record)
     if power == "deallocated":
         return _deallocated(record, stored)
     allocated, guard = dict(record.allocated), None
+    if power == "running" and _lies_lost(record):
+        return Plan(Failed(_loss(record)), desires=())
     # A machine that has its place can always be stopped, whatever became of its disks or of the room for another size.
     if power == "running":
         waiting = _not_ready(context, record)
@@ -40,7 +46,7 @@ async def reconcile(context: Context, record: Record) -> Plan:
         size = sizes()[record.properties["hardwareProfile"]["vmSize"].lower()]
         if allocated.get("host") is None or (allocated["cores"], allocated["memoryMiB"]) != (size.cores, size.memory_mib):
             try:
-                allocated |= _place(context, record)
+                allocated = {**_placeless(record), **_place(context, record)}
             except LazurError as error:
                 return Plan(Failed(error), status={**record.status, "power": record.status.get("power", "stopped")})
             known = context.store.document(_GUARD)
@@ -55,15 +61,14 @@ async def reconcile(context: Context, record: Record) -> Plan:
 
 def _on_its_host(context: Context, record: Record, stored: Sequence[DesireRecord], guard: Document | None) -> Plan:
     """The machine's desires, once it is settled where it runs."""
-    machines = [d for d in stored if d.wanted.kind == "vm"]
     payload, secrets = machine_payload(context, record)
-    held = still_held(record, machines)
+    held = still_held(record, stored)
     taken = held_elsewhere(context, record, devices(payload) - held)
     status = _seen(context, record, stored)
     if taken:
         holders = ", ".join(sorted({other.id.name for other in taken.values()}))
         status["waitingFor"] = reason = f"the host of {holders} has not let go of a disk or interface yet"
-        up = any(d.wanted.payload["power"] == "running" and not d.removed for d in machines)
+        up = any(d.wanted.payload["power"] == "running" and not d.removed for d in stored)
         if payload["power"] == "running" and not up:
             # A guest that came up without its disks would take them for lost.
             return Plan(Waiting(reason, _LOOK_AGAIN), status=status)
@@ -71,7 +76,7 @@ def _on_its_host(context: Context, record: Record, stored: Sequence[DesireRecord
     allocated = {**record.allocated, HOLDS: sorted(held | devices(payload))}
     domain = f"host/{allocated['host']}"
     wanted = [Wanted(domain, "vm", record.uid, payload, secrets)]
-    outcome = outcome_of(machines, wanted)
+    outcome = outcome_of(stored, wanted)
     if taken and not isinstance(outcome, Failed):
         outcome = Waiting(status["waitingFor"], _LOOK_AGAIN)
     if record.intent.get("capture"):
@@ -95,7 +100,32 @@ def _stopped_without_place(record: Record, stored: Sequence[DesireRecord]) -> Pl
 
 
 def _placeless(record: Record) -> dict[str, Any]:
-    return {k: v for k, v in record.allocated.items() if k not in ("host", "cores", "memoryMiB", HOLDS)}
+    return {k: v for k, v in record.allocated.items() if k not in ("host", "cores", "memoryMiB", HOLDS, "lost")}
+
+
+def _lost_its_host(record: Record) -> Plan:
+    """The place is given up with the host; whether the machine runs again is up to its owner."""
+    host, status = record.allocated["host"], {"power": "stopped", "diskNames": record.status.get("diskNames", [])}
+    lost = record.with_(allocated={**_placeless(record), "lost": {"host": host, "run": _run(record)}})
+    outcome = Failed(_loss(lost)) if record.intent.get("power", "running") == "running" else Ready()
+    return Plan(outcome, desires=(), allocated=lost.allocated, status=status)
+
+
+def _lies_lost(record: Record) -> bool:
+    """Whether nobody has asked for the machine to run since its host was lost."""
+    return "lost" in record.allocated and record.allocated["lost"]["run"] == _run(record)
+
+
+def _run(record: Record) -> str:
+    return f"{record.intent.get('starts', 0)}/{record.intent.get('restart', 0)}"
+
+
+def _loss(record: Record) -> LazurError:
+    message = (
+        f"Host '{record.allocated['lost']['host']}', on which machine '{record.id.name}' ran, was declared lost; what its "
+        "guest had not yet written to its disks is gone. Start the machine to run it on another host, or delete it."
+    )
+    return LazurError("HostLost", message, status=500)
 
 
 def _not_ready(context: Context, record: Record) -> Plan | None:
@@ -123,10 +153,10 @@ def _place(context: Context, record: Record) -> dict[str, Any]:
     stamp = context.stamp
     hosts, placed = [], []
     for listed in context.store.list(type=_HOSTS):
-        said = listed.properties
+        said, silent = listed.properties, _SILENT.get(listed.status.get("health", ""), "")
         cores, memory = int(said["cores"] * stamp.overcommit_cpu), int(said["memoryMiB"] * stamp.overcommit_memory)
-        available = said.get("state", "Available") == "Available" and not listed.deleting
-        hosts.append(Host(listed.id.name, said.get("faultDomain", 0), cores, memory, available))
+        refuses = _DRAINING if said.get("state", "Available") != "Available" or listed.deleting else silent
+        hosts.append(Host(listed.id.name, said.get("faultDomain", 0), cores, memory, refuses))
     for machine in context.store.list(type=_MACHINES):
         held = machine.allocated
         if held.get("host") and machine.key != record.key:
@@ -181,10 +211,25 @@ def _seen(context: Context, record: Record, stored: Sequence[DesireRecord]) -> d
     return status
 
 
+def _without_wait(record: Record) -> dict[str, Any]:
+    return {k: v for k, v in record.status.items() if k != "waitingFor"}
+
+
+def _silence(context: Context, domains: Sequence[str]) -> dict[str, str]:
+    """Why nothing happens, when that is because the host does not answer."""
+    for host in context.store.list(type=_HOSTS):
+        if f"host/{host.id.name}" in domains and host.status.get("health") == "Unreachable":
+            since = host.status["healthSince"]
+            return {"waitingFor": f"host {host.id.name} has not answered since {since}; its operator may declare it lost"}
+    return {}
+
+
 async def dismantle(context: Context, record: Record) -> Plan:
     """Stop it; then the record goes, and with it whatever was to be deleted together with the machine."""
-    if context.desires(record):
-        return Plan(Waiting("stopping"), desires=())
+    # What only reads (a capture) is in the way of nothing.
+    here = [d.wanted.domain for d in context.desires(record) if d.wanted.kind == "vm"]
+    if here:
+        return Plan(Waiting("stopping"), desires=(), status={**_without_wait(record), **_silence(context, here)})
     properties = record.properties
     profile = properties["storageProfile"]
     also = [

@@ -21,7 +21,8 @@ class Host:
     fault_domain: int
     cores: int
     memory_mib: int
-    available: bool = True
+    refuses: str = ""
+    """Why it takes no new machines, if so."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def _members(
 def _lacks(room: Room, size: Size) -> list[str]:
     """Every reason why `size` does not fit, empty when it does."""
     lacks = []
-    if not room.host.available:
-        lacks.append("it is draining and takes no new machines")
+    if room.host.refuses:
+        lacks.append(room.host.refuses)
     if room.memory_mib < size.memory_mib:
         lacks.append(f"memory: {size.memory_mib} MiB needed, {room.memory_mib} of {room.host.memory_mib} MiB free")
     if room.cores < size.cores:
@@ -113,9 +114,9 @@ def _no_room(size: Size, rooms: Sequence[Room]) -> LazurError:
 
 def _remedy(size: Size, rooms: Sequence[Room]) -> str:
     """The smallest change that would let the machine fit."""
-    open_rooms = [r for r in rooms if r.host.available]
+    open_rooms = [r for r in rooms if not r.host.refuses]
     if not open_rooms:
-        return "Make a draining host available, or add a host."
+        return "Make a host available again, or add one."
     best = min(open_rooms, key=lambda r: (max(0, size.memory_mib - r.memory_mib), max(0, size.cores - r.cores)))
     parts = []
     if best.memory_mib < size.memory_mib:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lazur.control.context import Context
-from lazur.control.plan import Plan, outcome_of
+from lazur.control.plan import Gone, Plan, Waiting, outcome_of
 from lazur.kernel.ids import derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import DesireRecord, Record, Wanted
@@ -44,6 +44,12 @@ async def reconcile(context: Context, record: Record) -> Plan:
     balancer = Wanted("network/main", "lb", record.uid, _payload(context, record, members, _down(record, members, stored)))
     outcome = outcome_of([d for d in stored if d.wanted.domain == "network/main"], [balancer])
     return Plan(outcome, desires=[balancer, *probes])
+
+
+async def dismantle(context: Context, record: Record) -> Plan:
+    """Take it out of the network; probes only read, and a host that does not answer keeps them from nobody."""
+    left = [d for d in context.desires(record) if d.wanted.domain == "network/main"]
+    return Plan(Waiting("removing") if left else Gone(), desires=())
 
 
 def _uid(record: Record, kind: str, name: str) -> str:
