@@ -123,7 +123,7 @@ def test_options_of_resources() -> None:
     assert {node.name: node.only_new for node in made.nodes} == {"x": True, "y": False}
     assert all("@options" not in node.body for node in made.nodes)
     for options, words in (
-        ({"retryOn": {"exceptionCodes": ["X"]}, "waitUntil": {}}, ["'retryOn' is not supported", "'waitUntil' is not supported"]),
+        ({"retryOn": {"exceptionCodes": ["X"]}, "waitUntil": {}}, ["option 'retryOn'", "option 'waitUntil'"]),
         ({"onlyIfNotExists": "yes"}, ["must be a boolean"]),
         ([], ["'@options' is not supported"]),
     ):
