@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import jsonschema_rs
 
 import lazur.providers
-from lazur.api.openapi import documents
+from lazur.api.openapi import documents, patterns
 from lazur.model.registry import Registry
 
 Json = dict[str, Any]
@@ -22,10 +21,7 @@ class Contract:
     """All documents, as answers are compared with them."""
 
     def __init__(self, documents: Mapping[str, Json]) -> None:
-        found = [(path, _Operations(d, item)) for d in documents.values() for path, item in d["paths"].items()]
-        # A literal segment is more than a parameter.
-        found.sort(key=lambda pair: pair[0].count("{") - pair[0].count("/"))
-        self._paths = [(re.compile(_pattern(path), re.IGNORECASE), operations) for path, operations in found]
+        self._paths = [(pattern, _Operations(d, item)) for d in documents.values() for pattern, item in patterns(d)]
 
     def faults(self, method: str, path: str, status: int, headers: Mapping[str, str], raw: bytes) -> list[str]:
         """Where the answer is not what was promised; nothing for a path or method that no document has."""
@@ -71,10 +67,6 @@ class _Operations:
 
     def _required(self, ref: Json) -> bool:
         return bool(self._document["components"]["headers"][ref["$ref"].rpartition("/")[2]].get("required"))
-
-
-def _pattern(path: str) -> str:
-    return "".join(f"/+{'[^/]+' if s.startswith('{') else re.escape(s)}" for s in path.split("/") if s) + "/*"
 
 
 def validator_of(document: Json, schema: Json, *, answer: bool = True) -> Any:

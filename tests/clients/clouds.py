@@ -96,6 +96,8 @@ class Cloud:
 
     environment: Mapping[str, str]
     world: World
+    record: Path | None = None
+    """Where a simulated cloud notes what it was asked."""
 
 
 def obstacle(kind: str) -> str:
@@ -118,12 +120,13 @@ def running(kind: str, scratch: Path) -> Iterator[Cloud]:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     log = scratch / "cloud.log"
-    command = [sys.executable, "-m", "lazur.cli", "up", "--simulated", "--port", str(port)]
+    record = scratch / "requests.jsonl"
+    command = [sys.executable, "-m", "tests.clients.recorded_cloud", str(port), str(record)]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=_inherited(variables), cwd=ROOT, stdout=output, stderr=output)
     try:
         _wait_for(port, process, log)
-        yield Cloud(_environment(["--simulated"], variables), World())
+        yield Cloud(_environment(["--simulated"], variables), World(), record)
     finally:
         process.terminate()
         process.wait(30)

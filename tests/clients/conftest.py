@@ -13,28 +13,57 @@ from lazur.lifecycle.project import cache_root
 from lazur.lifecycle.quickstart import ssh_key
 from tests.clients.az import Az
 from tests.clients.clouds import Cloud, obstacle, running
+from tests.clients.results import Results
 
 LOGIN = "login --service-principal -u {lazur_client_id} -p {lazur_client_secret} --tenant {lazur_tenant}"
 GROUPS = ("web", "other", "article", "sdk")
 """The resource groups the tests make."""
 
 
+def _program(kind: str) -> Path:
+    """A folder of programs of the cache, installed when this machine's cache has it not."""
+    if os.geteuid() != 0:
+        pytest.skip(f"the cached {kind} belongs to root's cache; run as root")
+    return ensure_client(kind, cache_root(), print)
+
+
 @pytest.fixture(scope="session")
 def az_program() -> Path:
-    """The cached az, installed when this machine's cache has it not."""
-    if os.geteuid() != 0:
-        pytest.skip("the cached az belongs to root's cache; run as root")
-    return ensure_client("az", cache_root(), print) / "az"
+    """az of today."""
+    return _program("az") / "az"
+
+
+@pytest.fixture(scope="session")
+def lts_program() -> Path:
+    """az with long-term support."""
+    return _program("az-lts") / "az"
+
+
+@pytest.fixture(scope="session")
+def sdk_python() -> Path:
+    """The Python that has Azure's SDKs of today."""
+    return _program("sdk") / "python"
+
+
+@pytest.fixture(scope="session")
+def results() -> Iterator[Results]:
+    """What clients are answered in this run."""
+    found = Results()
+    yield found
+    if os.environ.get("LAZUR_RESULTS") == "write":
+        found.write()
 
 
 @pytest.fixture(scope="module", params=["simulated", "rack"])
-def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, results: Results) -> Iterator[Cloud]:
     """A running cloud; every module is tried against each kind there is."""
     kind: str = request.param
     if reason := obstacle(kind):
         pytest.skip(reason)
     with running(kind, tmp_path_factory.mktemp(kind)) as found:
         yield found
+        if found.record is not None:
+            results.read(found.record)
 
 
 @pytest.fixture(scope="module")

@@ -1,80 +1,155 @@
-"""Runs in az's environment, which has Azure's management SDKs: a deployment and a few look-ups, told as JSON.
+"""Runs in an environment that has Azure's SDKs of today: what a user of them writes, told as JSON.
 
-It is what a user of the SDKs writes; only the sign-in is done with MSAL alone, as az brings no azure-identity.
+`sdk_program.py sign-in` tries every way to sign in; `sdk_program.py work` deploys the template it reads and does some of what
+each management library is for. Must never import this package.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-import time
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
-import msal  # type: ignore[import-not-found]
-from azure.core.credentials import AccessToken  # type: ignore[import-not-found]
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError  # type: ignore[import-not-found]
+from azure.identity import (  # type: ignore[import-not-found]
+    ClientSecretCredential,
+    DefaultAzureCredential,
+    DeviceCodeCredential,
+    InteractiveBrowserCredential,
+    UsernamePasswordCredential,
+)
 from azure.mgmt.compute import ComputeManagementClient  # type: ignore[import-not-found]
+from azure.mgmt.network import NetworkManagementClient  # type: ignore[import-not-found]
 from azure.mgmt.resource.deployments import DeploymentsMgmtClient  # type: ignore[import-not-found]
 from azure.mgmt.resource.resources import ResourceManagementClient  # type: ignore[import-not-found]
+from azure.mgmt.resource.subscriptions import SubscriptionClient  # type: ignore[import-not-found]
 
-ENDPOINT = os.environ["LAZUR_ENDPOINT"]
-
-
-class Credential:
-    """A service principal's tokens."""
-
-    def __init__(self) -> None:
-        authority = f"{os.environ['AZURE_AUTHORITY_HOST']}/{os.environ['AZURE_TENANT_ID']}"
-        self._app = msal.ConfidentialClientApplication(
-            os.environ["AZURE_CLIENT_ID"], os.environ["AZURE_CLIENT_SECRET"], authority, instance_discovery=False
-        )
-
-    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        """As azure-core asks for it."""
-        found = self._app.acquire_token_for_client(list(scopes))
-        return AccessToken(found["access_token"], int(time.time()) + found["expires_in"])
+ENDPOINT, HOST, REGION = os.environ["LAZUR_ENDPOINT"], os.environ["AZURE_AUTHORITY_HOST"], os.environ["LAZUR_REGION"]
+SUBSCRIPTION, GROUP = os.environ["AZURE_SUBSCRIPTION_ID"], "sdk"
+PUBLIC = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+"""The public application everybody may sign in with: az's own."""
 
 
-def client(kind: Any) -> Any:
+def secret(tenant: str) -> Any:
+    """A service principal with its secret."""
+    id, word = os.environ["AZURE_CLIENT_ID"], os.environ["AZURE_CLIENT_SECRET"]
+    return ClientSecretCredential(tenant, id, word, authority=HOST, disable_instance_discovery=True)
+
+
+def approve(url: str, code: str, _: Any) -> None:
+    """The person with a browser who is shown a device's code."""
+    subprocess.run([sys.executable, os.environ["LAZUR_PERSON"], url, code], check=True)
+
+
+def ways(tenant: str) -> dict[str, Callable[[], Any]]:
+    """Every way to sign in at one authority."""
+    common = {"authority": HOST, "tenant_id": tenant, "client_id": PUBLIC, "disable_instance_discovery": True}
+    user = {"username": os.environ["LAZUR_USER"], "password": os.environ["LAZUR_PASSWORD"]}
+    return {
+        "client secret": lambda: secret(tenant),
+        "user and password": lambda: UsernamePasswordCredential(**common, **user),
+        "device code": lambda: DeviceCodeCredential(**common, prompt_callback=approve),
+        "browser": lambda: InteractiveBrowserCredential(**common),
+    }
+
+
+def client(kind: Any, credential: Any, *more: Any) -> Any:
     """A management client of this cloud."""
-    scopes = [f"{ENDPOINT}/.default"]
-    return kind(Credential(), os.environ["AZURE_SUBSCRIPTION_ID"], base_url=ENDPOINT, credential_scopes=scopes)
+    return kind(credential, *more, base_url=ENDPOINT, credential_scopes=[f"{ENDPOINT}/.default"])
 
 
-def main() -> None:
-    """The whole run."""
-    resources, deployments, compute = (
-        client(kind) for kind in (ResourceManagementClient, DeploymentsMgmtClient, ComputeManagementClient)
-    )
-    group = resources.resource_groups.create_or_update("sdk", {"location": os.environ["LAZUR_REGION"], "tags": {"a": "b"}})
-    said: dict[str, Any] = {"group": group.name, "tags": group.tags}
-    template, parameters = json.load(sys.stdin), {"prefix": {"value": "sdk"}}
+def sign_in() -> dict[str, Any]:
+    """Which subscriptions each way to sign in leads to, by authority."""
+    said: dict[str, Any] = {}
+    for style, tenant in (("AAD-like", os.environ["LAZUR_TENANT"]), ("ADFS-like", "adfs")):
+        for way, make in ways(tenant).items():
+            # Asking an AAD-like authority about a user, MSAL forgets the port of its address.
+            if (style, way) == ("AAD-like", "user and password") and urlsplit(HOST).port:
+                continue
+            found = client(SubscriptionClient, make()).subscriptions.list()
+            said[f"{way}, {style}"] = [s.subscription_id for s in found]
+    found = client(SubscriptionClient, DefaultAzureCredential(disable_instance_discovery=True)).subscriptions.list()
+    said["environment variables"] = [s.subscription_id for s in found]
+    return said
+
+
+def deploy(credential: Any) -> dict[str, Any]:
+    """A group with a template's resources."""
+    resources = client(ResourceManagementClient, credential, SUBSCRIPTION)
+    deployments = client(DeploymentsMgmtClient, credential, SUBSCRIPTION)
+    group = resources.resource_groups.create_or_update(GROUP, {"location": REGION, "tags": {"a": "b"}})
+    template, parameters = json.load(sys.stdin), {"prefix": {"value": GROUP}}
     properties = {"mode": "Incremental", "template": template, "parameters": parameters}
-    done = deployments.deployments.begin_create_or_update("sdk", "dep", {"properties": properties}).result()
-    said["state"], said["outputs"] = done.properties.provisioning_state, done.properties.outputs
-    operations = deployments.deployment_operations.list("sdk", "dep")
-    said["operations"] = sorted(o.properties.target_resource.resource_name for o in operations)
-    said["types"] = sorted({r.type for r in resources.resources.list_by_resource_group("sdk")})
-    location = os.environ["LAZUR_REGION"]
-    disk = {"location": location, "creation_data": {"create_option": "Empty"}, "disk_size_gb": 1}
-    said["disk"] = compute.disks.begin_create_or_update("sdk", "d", disk).result().disk_state
-    said["sizes"] = len(list(compute.virtual_machine_sizes.list(location)))
-    said["machines"] = [m.name for m in compute.virtual_machines.list("sdk")]
-    said["exists"] = resources.resource_groups.check_existence("sdk")
+    valid = deployments.deployments.begin_validate(GROUP, "dep", {"properties": properties}).result()
+    done = deployments.deployments.begin_create_or_update(GROUP, "dep", {"properties": properties}).result()
+    operations = deployments.deployment_operations.list(GROUP, "dep")
+    return {
+        "group": group.name,
+        "tags": group.tags,
+        "valid": valid.properties.provisioning_state,
+        "state": done.properties.provisioning_state,
+        "outputs": done.properties.outputs,
+        "operations": sorted(o.properties.target_resource.resource_name for o in operations),
+        "types": sorted({r.type for r in resources.resources.list_by_resource_group(GROUP)}),
+        "providers": sorted(p.namespace for p in resources.providers.list()),
+    }
+
+
+def connect(credential: Any) -> dict[str, Any]:
+    """A network and its parts."""
+    network = client(NetworkManagementClient, credential, SUBSCRIPTION)
+    guard = network.network_security_groups.begin_create_or_update(GROUP, "nsg", {"location": REGION}).result()
+    rule = {"protocol": "Tcp", "access": "Allow", "direction": "Inbound", "priority": 100, "source_address_prefix": "*",
+            "source_port_range": "*", "destination_address_prefix": "*", "destination_port_range": "22"}  # fmt: skip
+    network.security_rules.begin_create_or_update(GROUP, "nsg", "ssh", rule).result()
+    space = {"address_prefixes": ["10.0.0.0/16"]}
+    subnets = [{"name": "default", "address_prefix": "10.0.0.0/24", "network_security_group": {"id": guard.id}}]
+    whole = {"location": REGION, "address_space": space, "subnets": subnets}
+    made = network.virtual_networks.begin_create_or_update(GROUP, "net", whole).result()
+    card = {"location": REGION, "ip_configurations": [{"name": "one", "subnet": {"id": made.subnets[0].id}}]}
+    nic = network.network_interfaces.begin_create_or_update(GROUP, "card", card).result()
+    found = {"rules": [r.name for r in network.security_rules.list(GROUP, "nsg")], "nic": nic.id,
+             "address": nic.ip_configurations[0].private_ip_address,
+             "networks": [n.name for n in network.virtual_networks.list_all()]}  # fmt: skip
+    network.network_interfaces.begin_delete(GROUP, "card").result()
+    return found
+
+
+def compute(credential: Any) -> dict[str, Any]:
+    """Disks, what machines there could be, and refusals."""
+    found = client(ComputeManagementClient, credential, SUBSCRIPTION)
+    disk = {"location": REGION, "creation_data": {"create_option": "Empty"}, "disk_size_gb": 1}
+    said = {
+        "disk": found.disks.begin_create_or_update(GROUP, "d", disk).result().disk_state,
+        "grown": found.disks.begin_update(GROUP, "d", {"disk_size_gb": 2}).result().disk_size_gb,
+        "skus": len(list(found.resource_skus.list())),
+        "machines": [m.name for m in found.virtual_machines.list(GROUP)],
+    }
     try:
-        compute.virtual_machines.get("sdk", "nothing")
+        found.virtual_machines.get(GROUP, "nothing")
     except ResourceNotFoundError as error:
         said["missing"] = error.error.code
     try:
-        compute.disks.begin_create_or_update("sdk", "e", {**disk, "disk_size_gb": None}).result()
+        found.disks.begin_create_or_update(GROUP, "e", {**disk, "disk_size_gb": None}).result()
     except HttpResponseError as error:
         said["refused"] = [error.error.code, error.error.target]
-    compute.disks.begin_delete("sdk", "d").result()
-    resources.resource_groups.begin_delete("sdk").result()
-    said["left"] = resources.resource_groups.check_existence("sdk")
-    print(json.dumps(said))
+    found.disks.begin_delete(GROUP, "d").result()
+    return said
+
+
+def work() -> dict[str, Any]:
+    """The whole run."""
+    credential = secret(os.environ["AZURE_TENANT_ID"])
+    said = {"deployment": deploy(credential), "network": connect(credential), "compute": compute(credential)}
+    groups = client(ResourceManagementClient, credential, SUBSCRIPTION).resource_groups
+    exists = groups.check_existence(GROUP)
+    groups.begin_delete(GROUP).result()
+    return {**said, "exists": exists, "left": groups.check_existence(GROUP)}
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps({"sign-in": sign_in, "work": work}[sys.argv[1]]()))

@@ -54,6 +54,16 @@ def document(registry: Registry, provider: Provider) -> Json:
     }  # fmt: skip
 
 
+def patterns(document: Json) -> list[tuple[re.Pattern[str], Json]]:
+    """What paths of requests look like, with what may be asked there; the ones that say most come first."""
+    paths = sorted(document["paths"], key=lambda path: path.count("{") - path.count("/"))
+    return [(re.compile(_pattern(path), re.IGNORECASE), document["paths"][path]) for path in paths]
+
+
+def _pattern(path: str) -> str:
+    return "".join(f"/+{'[^/]+' if s.startswith('{') else re.escape(s)}" for s in path.split("/") if s) + "/*"
+
+
 class _Type:
     """The paths of one stored type."""
 

@@ -1,16 +1,16 @@
-"""What works today, as Markdown, from the registry: the table in README.md is made here and never by hand.
+"""What works today, as Markdown: the table in README.md from the registry, docs/conformance.md from what clients were answered.
 
-Pure but for finding the providers. Must never say anything the declarations do not say.
+Pure but for finding the providers. Must never say anything that the declarations and the clients' results do not say.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import lazur.providers
-from lazur.api.openapi import documents
+from lazur.api.openapi import documents, patterns
 from lazur.kernel.errors import LazurError
 from lazur.model.registry import AnyResource, Provider, Registry
 
@@ -71,3 +71,59 @@ def _lists(providers: Iterable[Provider]) -> Iterator[str]:
 
 def _braced(parameter: re.Match[str]) -> str:
     return f"{{{parameter[1]}}}"
+
+
+# -- conformance ------------------------------------------------------------------------------------------------------
+
+Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""`operations`: operation -> api-version -> client -> statuses; `flows`: way to sign in -> client -> how it ended."""
+METHODS = ("get", "head", "put", "patch", "post", "delete")
+
+
+class Operations:
+    """Every operation of this clone's providers by the name the page has for it: `Microsoft.X/Things_Get`."""
+
+    def __init__(self, documents: Mapping[str, dict[str, Any]]) -> None:
+        self.names: list[str] = []
+        self._found = []
+        for namespace, document in documents.items():
+            for pattern, item in patterns(document):
+                known = {m.upper(): f"{namespace}/{item[m]['operationId']}" for m in METHODS if m in item}
+                self._found.append((pattern, known))
+                self.names += known.values()
+
+    def name(self, method: str, path: str) -> str:
+        """The operation a request asked for; empty for what belongs to no provider."""
+        return next((known[method] for pattern, known in self._found if method in known and pattern.fullmatch(path)), "")
+
+
+_CONFORMANCE = """# Conformance
+
+What unmodified clients asked of this cloud, operation by operation, and how they were answered when they last did. Made by
+`./lazur docs` from what the tests of `tests/clients/` wrote down (`LAZUR_RESULTS=write ./lazur test -- tests/clients`); an
+operation that none of them has asked for yet says so. All operations are tested without clients as well: their statuses,
+rights and documents ([SDKs, OpenAPI](sdks.md)).
+"""
+
+
+def conformance(results: Results) -> str:
+    """The page."""
+    known = Operations(openapi_documents())
+    lines = [_CONFORMANCE, "## Signing in", "", "| way | client | last result |", "|---|---|---|"]
+    for flow, clients in sorted(results.get("flows", {}).items()):
+        lines += [f"| {flow} | {client} | {ended} |" for client, ended in sorted(clients.items())]
+    asked = results.get("operations", {})
+    for namespace in dict.fromkeys(name.partition("/")[0] for name in sorted(known.names)):
+        lines += ["", f"## {namespace}", "", "| operation | api-version | client | last answers |", "|---|---|---|---|"]
+        for name in sorted(n for n in known.names if n.startswith(f"{namespace}/")):
+            lines += _asked(name.partition("/")[2], asked.get(name, {}))
+    return "\n".join(lines) + "\n"
+
+
+def _asked(name: str, versions: Mapping[str, Mapping[str, str]]) -> list[str]:
+    rows = [
+        f"| {name} | {version} | {client} | {statuses} |"
+        for version, clients in sorted(versions.items(), reverse=True)
+        for client, statuses in sorted(clients.items())
+    ]
+    return rows or [f"| {name} | | | not asked by a client yet |"]

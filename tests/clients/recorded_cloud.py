@@ -1,0 +1,54 @@
+"""The simulated cloud, with a note of every request: who asked what in which version, and the status it was answered with.
+
+`python -m tests.clients.recorded_cloud PORT FILE`. One JSON list per line: user agent, method, path, api-version, status.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import parse_qs
+
+from lazur.lifecycle import simulated
+from lazur.lifecycle.project import ROOT
+from lazur.lifecycle.serving import server
+from lazur.lifecycle.site import Site
+
+
+class Recorder:
+    """The application around the cloud's own."""
+
+    def __init__(self, app: Any, file: TextIO) -> None:
+        self._app = app
+        self._file = file
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def noted(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                query = {k.lower(): v for k, v in parse_qs(scope["query_string"].decode("latin-1")).items()}
+                agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
+                version = query.get("api-version", [""])[0]
+                row = [agent, scope["method"], scope["path"], version, message["status"]]
+                self._file.write(json.dumps(row) + "\n")
+                self._file.flush()
+            await send(message)
+
+        await self._app(scope, receive, noted)
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    port, path = int(sys.argv[1]), Path(sys.argv[2])
+    with path.open("a") as file:
+
+        def recorded(app: Any, *arguments: Any, **more: Any) -> Any:
+            return server(Recorder(app, file), *arguments, **more)
+
+        simulated.server = recorded  # type: ignore[assignment]
+        simulated.run_simulated(Site.load(ROOT / "sites" / "laptop.yaml"), port)
+
+
+if __name__ == "__main__":
+    main()
