@@ -103,14 +103,15 @@ def connect(credential: Any) -> dict[str, Any]:
     """A network and its parts."""
     network = client(NetworkManagementClient, credential, SUBSCRIPTION)
     guard = network.network_security_groups.begin_create_or_update(GROUP, "nsg", {"location": REGION}).result()
-    rule = {"protocol": "Tcp", "access": "Allow", "direction": "Inbound", "priority": 100, "source_address_prefix": "*",
-            "source_port_range": "*", "destination_address_prefix": "*", "destination_port_range": "22"}  # fmt: skip
-    network.security_rules.begin_create_or_update(GROUP, "nsg", "ssh", rule).result()
-    space = {"address_prefixes": ["10.0.0.0/16"]}
-    subnets = [{"name": "default", "address_prefix": "10.0.0.0/24", "network_security_group": {"id": guard.id}}]
-    whole = {"location": REGION, "address_space": space, "subnets": subnets}
+    rule = {"protocol": "Tcp", "access": "Allow", "direction": "Inbound", "priority": 100, "sourceAddressPrefix": "*",
+            "sourcePortRange": "*", "destinationAddressPrefix": "*", "destinationPortRange": "22"}  # fmt: skip
+    network.security_rules.begin_create_or_update(GROUP, "nsg", "ssh", {"properties": rule}).result()
+    inner = {"addressPrefix": "10.0.0.0/24", "networkSecurityGroup": {"id": guard.id}}
+    outer = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": [{"name": "default", "properties": inner}]}
+    whole = {"location": REGION, "properties": outer}
     made = network.virtual_networks.begin_create_or_update(GROUP, "net", whole).result()
-    card = {"location": REGION, "ip_configurations": [{"name": "one", "subnet": {"id": made.subnets[0].id}}]}
+    configuration = {"name": "one", "properties": {"subnet": {"id": made.subnets[0].id}}}
+    card = {"location": REGION, "properties": {"ipConfigurations": [configuration]}}
     nic = network.network_interfaces.begin_create_or_update(GROUP, "card", card).result()
     found = {"rules": [r.name for r in network.security_rules.list(GROUP, "nsg")], "nic": nic.id,
              "address": nic.ip_configurations[0].private_ip_address,
@@ -122,10 +123,11 @@ def connect(credential: Any) -> dict[str, Any]:
 def compute(credential: Any) -> dict[str, Any]:
     """Disks, what machines there could be, and refusals."""
     found = client(ComputeManagementClient, credential, SUBSCRIPTION)
-    disk = {"location": REGION, "creation_data": {"create_option": "Empty"}, "disk_size_gb": 1}
+    size = {"creationData": {"createOption": "Empty"}, "diskSizeGB": 1}
+    disk = {"location": REGION, "properties": size}
     said = {
         "disk": found.disks.begin_create_or_update(GROUP, "d", disk).result().disk_state,
-        "grown": found.disks.begin_update(GROUP, "d", {"disk_size_gb": 2}).result().disk_size_gb,
+        "grown": found.disks.begin_update(GROUP, "d", {"properties": {"diskSizeGB": 2}}).result().disk_size_gb,
         "skus": len(list(found.resource_skus.list())),
         "machines": [m.name for m in found.virtual_machines.list(GROUP)],
     }
@@ -134,7 +136,7 @@ def compute(credential: Any) -> dict[str, Any]:
     except ResourceNotFoundError as error:
         said["missing"] = error.error.code
     try:
-        found.disks.begin_create_or_update(GROUP, "e", {**disk, "disk_size_gb": None}).result()
+        found.disks.begin_create_or_update(GROUP, "e", {**disk, "properties": {**size, "diskSizeGB": None}}).result()
     except HttpResponseError as error:
         said["refused"] = [error.error.code, error.error.target]
     found.disks.begin_delete(GROUP, "d").result()

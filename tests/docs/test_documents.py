@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 import pytest
 
 from lazur.cli.__main__ import main
-from lazur.lifecycle.coverage import inserted, what_works
+from lazur.lifecycle.coverage import Operations, conformance, inserted, openapi_documents, what_works
 from lazur.lifecycle.project import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "ARCHITECTURE.md", *ROOT.glob("docs/*.md"), *ROOT.glob("decisions/*.md")])
@@ -112,6 +113,15 @@ def test_commands_in_documents_exist(page: Path) -> None:
 def test_the_table_of_what_works_is_up_to_date() -> None:
     text = (ROOT / "README.md").read_text()
     assert inserted(text, what_works()) == text, "run ./lazur docs"
+
+
+def test_the_conformance_page_is_up_to_date() -> None:
+    results = json.loads((ROOT / "tests" / "clients" / "results.json").read_text())
+    page = (ROOT / "docs" / "conformance.md").read_text()
+    assert page == conformance(results), "run ./lazur docs"
+    known = Operations(openapi_documents()).names
+    assert results["operations"].keys() <= set(known) and len(set(known)) == len(known)
+    assert not [name for name in known if f"\n| {name.partition('/')[2]} | " not in page], "an operation without a row"
 
 
 def test_every_page_is_reached_from_the_readme() -> None:

@@ -98,7 +98,9 @@ def test_device_code(live: Served) -> None:
     page = fill_in(session, page, user_code=flow["user_code"])
     assert "signed in" in fill_in(session, page, **person(live)).text
     answer = app.acquire_token_by_device_flow(flow)
-    assert audience_and_user(live, answer)[1] == live.stamp.secrets.admin_upn
+    assert audience_and_user(live, answer) == ("https://management.azure.com/", live.stamp.secrets.admin_upn)
+    # The library asks for an identity and for refreshing when it starts, and not again.
+    assert answer["id_token_claims"]["preferred_username"] == live.stamp.secrets.admin_upn and answer["refresh_token"]
 
 
 def test_interactive_with_form_post(live: Served) -> None:

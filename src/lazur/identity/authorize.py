@@ -143,7 +143,8 @@ class Interactive:
         app = self._signin.application(directories, required(form, "client_id"), authority.tenant)
         Audience.asked(form, self.endpoints).check(self.endpoints, directories, authority.tenant)
         tenant_id = authority.tenant.id if authority.tenant else ""
-        code, device = self._devices.start(app.app_id, tenant_id, source)
+        asked = {name: form[name] for name in ("scope", "resource") if name in form}
+        code, device = self._devices.start(app.app_id, tenant_id, source, asked)
         base = self.endpoints.adfs if authority.dialect == "adfs" else f"{self.endpoints.login}/common"
         page = f"{base}/oauth2/deviceauth"
         return {

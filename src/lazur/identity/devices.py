@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,11 +27,13 @@ _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 @dataclass(frozen=True)
 class Device:
     """A device waiting for a person. `tenant_id` "" where the person decides; `source` is the address it asked from;
-    `approved` when `user_id` of tenant `home_id` signed in for it, in seconds since the epoch."""
+    `asked` what for (`scope` or `resource`), which it does not repeat; `approved` when `user_id` of tenant `home_id`
+    signed in for it, in seconds since the epoch."""
 
     client_id: str
     tenant_id: str
     source: str
+    asked: Mapping[str, str]
     user_code: str
     began: float
     user_id: str = ""
@@ -53,7 +56,7 @@ class Devices:
         self._ids = ids
         self._devices: dict[str, Device] = {}
 
-    def start(self, client_id: str, tenant_id: str, source: str) -> tuple[str, Device]:
+    def start(self, client_id: str, tenant_id: str, source: str, asked: Mapping[str, str]) -> tuple[str, Device]:
         """A new device code and what it stands for."""
         now = self._clock.monotonic()
         self._devices = {code: device for code, device in self._devices.items() if device.expires > now}
@@ -62,7 +65,7 @@ class Devices:
             raise OAuthError("temporarily_unavailable", 90033, "Too many device sign-ins are waiting.", status=503)
         number = int.from_bytes(hashlib.sha256(self._ids.token(16).encode()).digest()[:8])
         letters = [_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(9)]
-        device = Device(client_id, tenant_id, source, "".join(letters), now)
+        device = Device(client_id, tenant_id, source, asked, "".join(letters), now)
         code = self._ids.token(32)
         self._devices[code] = device
         return code, device

@@ -191,7 +191,7 @@ class OpenIdProvider:
         device = self._devices.poll(code, client.app_id, authority.tenant.id if authority.tenant else "")
         grant = self._statements.grant()
         user = self._still(Refresh(device.user_id, device.home_id, client.app_id, device.approved, grant))
-        asked = Audience.asked(form, self.endpoints)
+        asked = Audience.asked({**device.asked, **form}, self.endpoints)
         return self._for_user(authority, form, client, user, asked, "device", grant)
 
     def _for_user(
