@@ -14,7 +14,10 @@ from typing import Any
 from lazur.lifecycle.coverage import Operations, openapi_documents
 
 FILE = Path(__file__).with_name("results.json")
-_CLIENTS = ((re.compile(r"AZURECLI/([\d.]+)"), "az {}"), (re.compile(r"azsdk-python-(?:azure-)?(mgmt-[a-z-]+)/([\d.]+)"), "azure-{} {}"))
+_CLIENTS = (
+    (re.compile(r"AZURECLI/([\d.]+)"), "az {}"),
+    (re.compile(r"azsdk-python-(?:azure-)?(mgmt-[a-z-]+)/([\d.]+)"), "azure-{} {}"),
+)
 
 
 def client_of(agent: str) -> str:
