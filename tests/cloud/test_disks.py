@@ -92,6 +92,12 @@ def test_the_source_of_a_copy_is_held_only_while_the_copy_is_made() -> None:
         await cloud.delete(source)
         await cloud.settled()
         assert cloud.show(copy)["properties"]["creationData"]["sourceResourceId"] == str(source)
+        # What stands in the document is history: it is sent back with every change and leads nowhere.
+        await cloud.put(copy, {**body_of(cloud, copy), "tags": {"a": "b"}})
+        await _grow(cloud, copy, 4)
+        await _disk(cloud, group)
+        await cloud.put(copy, {**body_of(cloud, copy), "tags": {"c": "d"}})
+        await cloud.delete(source)
         assert list(cloud.world.storage.shelf.disks) == [f"{_record(cloud, copy).uid}.qcow2"]
         assert cloud.audit() == []
 

@@ -36,7 +36,7 @@ class Links:
         group = self._store.get(id.container.key) if id.group and id.namespace else None
         base = self._store.get(self._registry.document_of(id.base).key) if id.base is not None else None
         related |= {r.key: r for r in (group, base) if r is not None}
-        standing = {(r.path, r.target) for r in self._store.references(id.key)}
+        standing = {(r.path, r.target): r.blocking for r in self._store.references(id.key)}
         for pointer in decoded.pointers:
             target = self._registry.canonical(pointer.target.of(caller.tenant))
             if pointer.ref.soft:
@@ -51,6 +51,9 @@ class Links:
                 continue
             # What stands already was joined by whoever wrote it: a new subnet needs no right over its neighbours' groups.
             kept = (pointer.named, target.key) in standing
+            if kept and not standing[pointer.named, target.key]:
+                # Released by the controller (what a disk was copied from): it may be gone.
+                continue
             if not kept and not self._authority.may(caller, right(target.type, "join/action"), target):
                 message = f"The client '{caller.name}' has permission to write '{id}' but not to join the linked '{target}'."
                 faults.append(LazurError("LinkedAuthorizationFailed", message, target=pointer.path, status=403))
@@ -64,6 +67,10 @@ class Links:
             else:
                 related[record.key] = record
         return related, faults
+
+    def released(self, id: ArmId) -> set[tuple[str, str]]:
+        """Path and target of the references that `id` still names and needs no more."""
+        return {(r.path, r.target) for r in self._store.references(id.key) if not r.blocking}
 
     def dropped(self, declared: AnyResource, old: Record, decoded: Decoded) -> Sequence[LazurError]:
         faults = []

@@ -238,11 +238,9 @@ class Pipeline:
         found = decoded.pointers
         if decision.body is not None:
             found = list(pointers(declared.Spec.model_validate(body["properties"])))
-        references = [
-            Reference(id.key, p.named, self.registry.canonical(p.target.of(caller.tenant)).key, not p.ref.soft)
-            for p in found
-            if not id.contains(p.target)
-        ]
+        targets = [(p, self.registry.canonical(p.target.of(caller.tenant)).key) for p in found if not id.contains(p.target)]
+        released = self._links.released(id)
+        references = [Reference(id.key, p.named, t, not p.ref.soft and (p.named, t) not in released) for p, t in targets]
         claims = [*decision.claims, *exclusive(id, found)]
         # A child is there as long as its parent's document says so, and nothing else can be asked for in the transaction.
         parents = {self.registry.document_of(t).key for t in (p.target for p in found) if self.registry.embedded(t)}
