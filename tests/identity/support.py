@@ -165,14 +165,22 @@ class Answer:
 
 
 async def call(
-    app: Starlette, method: str, url: str, form: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    app: Starlette,
+    method: str,
+    url: str,
+    form: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    *,
+    body: str | None = None,
+    source: str = "127.0.0.1",
 ) -> Answer:
-    """One request to `app`, no socket involved."""
+    """One request to `app` from the address `source`, no socket involved; `body` instead of `form` is sent as it is."""
     parts = urlsplit(url)
-    body = urlencode(form).encode() if form is not None else b""
-    sent = {"host": parts.netloc or "login.local", **(headers or {})}
-    if form is not None:
+    text = urlencode(form) if form is not None else body
+    sent = {"host": parts.netloc or "login.local"}
+    if text is not None:
         sent["content-type"] = "application/x-www-form-urlencoded"
+    sent |= headers or {}
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -184,10 +192,10 @@ async def call(
         "root_path": "",
         "query_string": parts.query.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
-        "client": ("127.0.0.1", 1),
+        "client": (source, 1),
         "server": (parts.hostname or "x", 443),
     }
-    inbox = [{"type": "http.request", "body": body, "more_body": False}]
+    inbox = [{"type": "http.request", "body": (text or "").encode(), "more_body": False}]
     outbox: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

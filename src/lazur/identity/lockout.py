@@ -18,7 +18,7 @@ LOCKED_FOR = 60.0
 LOCKED_AT_MOST = 3600.0
 _TRACKED = 30_000
 
-Key = tuple[str, str]
+Key = tuple[str, ...]
 
 
 @dataclass
@@ -77,4 +77,8 @@ class Lockout:
 
 
 def _counted(name: str, source: str) -> tuple[tuple[Key, int], ...]:
-    return (((name, source), ATTEMPTS), ((name, ""), ATTEMPTS_ON_ACCOUNT), (("", source), ATTEMPTS_FROM_SOURCE))
+    return (
+        ((name, source), ATTEMPTS),
+        (("account", name, ""), ATTEMPTS_ON_ACCOUNT),
+        (("source", "", source), ATTEMPTS_FROM_SOURCE),
+    )

@@ -38,6 +38,7 @@ class Identity:
 
     directory: LiveDirectory
     keys: KeyRing
+    grants: Grants
     provider: OpenIdProvider
     verifier: Verifier
     secrets: Secrets
@@ -63,4 +64,4 @@ class Identity:
         provider = OpenIdProvider(
             endpoints, directory, keys, grants, federations, issuers, stamp_key, clock, ids
         )
-        return cls(directory, keys, provider, Verifier(endpoints, keys, directory, grants, clock), secrets)
+        return cls(directory, keys, grants, provider, Verifier(endpoints, keys, directory, grants, clock), secrets)

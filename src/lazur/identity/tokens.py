@@ -31,7 +31,6 @@ from lazur.kernel.ids import Ids
 LIFETIME = 3600
 # A relying party's clock may run this many seconds behind ours.
 SKEW = 300
-_CACHE = 8192
 _LARGEST = 16 * 1024
 # Everything our own headers hold. A header that names another key, an address or an extension is not ours.
 _HEADERS = frozenset({"alg", "kid", "x5t", "typ"})
@@ -195,7 +194,14 @@ class Verifier:
     """
 
     def __init__(
-        self, endpoints: Endpoints, keys: KeyRing, directory: LiveDirectory, grants: Grants, clock: Clock
+        self,
+        endpoints: Endpoints,
+        keys: KeyRing,
+        directory: LiveDirectory,
+        grants: Grants,
+        clock: Clock,
+        *,
+        remembered: int = 8192,
     ) -> None:
         self._endpoints = endpoints
         self._keys = keys
@@ -203,6 +209,7 @@ class Verifier:
         self._grants = grants
         self._clock = clock
         self._seen: dict[bytes, _Seen] = {}
+        self._remembered = remembered
 
     def verify(self, token: str, audiences: frozenset[str], *, tenant: str | None = None) -> Principal:
         """Who `token` speaks for. `audiences` in their normal spelling (`endpoints.normal`, `Endpoints.accepted_by_arm`).
@@ -211,7 +218,7 @@ class Verifier:
         `InvalidAuthenticationToken`, `ExpiredAuthenticationToken`, `InvalidAuthenticationTokenAudience`,
         `InvalidAuthenticationTokenTenant`; `TokenRevoked` for one that was good before.
         """
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         seen = self._seen.get(digest)
         now = self._clock.now().timestamp()
         if seen is None:
@@ -229,9 +236,9 @@ class Verifier:
         return seen.principal
 
     def _remember(self, digest: bytes, seen: _Seen, now: float) -> None:
-        if len(self._seen) >= _CACHE:
+        if len(self._seen) >= self._remembered:
             self._seen = {key: entry for key, entry in self._seen.items() if entry.expires > now}
-        if len(self._seen) >= _CACHE:
+        if len(self._seen) >= self._remembered:
             del self._seen[next(iter(self._seen))]
         self._seen[digest] = seen
 
@@ -297,6 +304,7 @@ def _well_formed(claims: Mapping[str, Any]) -> bool:
         all(isinstance(claims.get(name), str) for name in _TEXTS)
         and all(type(claims.get(name)) is int for name in _TIMES)
         and claims["idtyp"] in ("user", "app")
+        and isinstance(claims.get("cred" if claims["idtyp"] == "app" else "sid"), str)
         and not _FOREIGN & claims.keys()
     )
 
