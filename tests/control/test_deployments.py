@@ -11,6 +11,7 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.simulation import run_virtual
 from lazur.lifecycle.control_plane import SYSTEM
 from lazur.model.armid import ArmId
+from lazur.providers.resources.deployments.shown import operations as shown_operations
 from tests.api.world import deployment
 from tests.cloud.cloud import VERSION, Cloud, new_world
 from tests.cloud.test_life import nic_body, vm_body, vnet_body
@@ -73,7 +74,8 @@ def operations(cloud: Cloud, group: ArmId) -> dict[str, Any]:
     """Name of each resource begun -> its operation's properties."""
     found = cloud.world.store.get(group.resource("Microsoft.Resources/deployments", "d").key)
     assert found is not None
-    return {o["properties"]["targetResource"]["resourceName"]: o["properties"] for o in found.status["operations"]}
+    rows = [o["properties"] for o in shown_operations(found)]
+    return {o["targetResource"]["resourceName"]: o for o in rows if "targetResource" in o}
 
 
 def test_a_machine_that_cannot_start() -> None:

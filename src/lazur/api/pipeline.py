@@ -415,6 +415,10 @@ class Pipeline:
         assert accepted.record is not None
         return accepted.record
 
+    async def remove(self, caller: Caller, id: ArmId) -> Record | None:
+        """`FrontDoor.remove`."""
+        return (await self.delete(caller, id, "")).record
+
     def show(self, caller: Caller, id: ArmId) -> dict[str, Any]:
         """`FrontDoor.show`."""
         record = self.existing(caller, id)

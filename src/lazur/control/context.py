@@ -31,6 +31,10 @@ class FrontDoor(Protocol):
         """Create or update; returns the committed document. Raises `LazurError`."""
         ...
 
+    async def remove(self, caller: Caller, id: ArmId) -> Record | None:
+        """Delete; returns the document that goes, None when nothing was there. Raises `LazurError`."""
+        ...
+
     def show(self, caller: Caller, id: ArmId) -> dict[str, Any]:
         """The resource as a GET would show it. Raises `ResourceNotFound`."""
         ...

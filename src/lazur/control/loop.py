@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from lazur.control.context import Context
-from lazur.control.plan import Failed, Gone, Outcome, Plan, Ready, Waiting
+from lazur.control.plan import Canceled, Failed, Gone, Outcome, Plan, Ready, Waiting
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.log import logger
 from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Entry, Operation, Record
@@ -298,6 +298,8 @@ class Loop:
             state, observed, error = SUCCEEDED, record.generation, None
         elif isinstance(plan.outcome, Failed):
             state, observed, error = FAILED, record.generation, plan.outcome.error.body()
+        elif isinstance(plan.outcome, Canceled):
+            state, observed, error = CANCELED, record.generation, plan.outcome.error.body()
         return record.with_(status=status, allocated=allocated, state=state, observed=observed, error=error)
 
     def _finished(self, record: Record, plan: Plan) -> list[Operation]:
@@ -307,8 +309,8 @@ class Loop:
         for operation in self.context.store.open_operations(record.key):
             if operation.generation > record.generation:
                 continue
-            error = plan.outcome.error.body() if isinstance(plan.outcome, Failed) else None
-            status = FAILED if error else SUCCEEDED
+            error = plan.outcome.error.body() if isinstance(plan.outcome, Failed | Canceled) else None
+            status = CANCELED if isinstance(plan.outcome, Canceled) else FAILED if error else SUCCEEDED
             if isinstance(plan.outcome, Gone) and operation.verb != "DELETE":
                 message = f"'{record.id.name}' was deleted before '{operation.verb}' was done."
                 status, error = CANCELED, LazurError("OperationPreempted", message, status=409).body()

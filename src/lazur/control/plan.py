@@ -41,7 +41,14 @@ class Gone:
     """Nothing of a deleted resource is left; the record goes with this plan."""
 
 
-Outcome = Ready | Waiting | Failed | Gone
+@dataclass(frozen=True)
+class Canceled:
+    """Somebody asked for the end before the wanted state was reached; ends the operation as canceled."""
+
+    error: LazurError
+
+
+Outcome = Ready | Waiting | Failed | Canceled | Gone
 
 
 @dataclass(frozen=True)

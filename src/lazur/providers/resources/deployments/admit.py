@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids, SeededIds
 from lazur.model.armid import ArmId
-from lazur.model.documents import TERMINAL, Record
+from lazur.model.documents import TERMINAL, Claim, Record
 from lazur.model.resource import Act, Decision, Facts, Tools
 from lazur.model.rights import Caller
 from lazur.model.stamp import Stamp
-from lazur.providers.resources.deployments.expansion import expansion_of
+from lazur.providers.resources.deployments.expansion import expansion_of, surroundings_of
 from lazur.providers.resources.deployments.resource import DeploymentSpec
 from lazur.providers.resources.template import (
     Expansion,
@@ -25,6 +25,9 @@ from lazur.providers.resources.template import (
 from lazur.providers.resources.template import (
     Facts as Answers,
 )
+
+_MOST = 800
+"""Deployments the history of one scope holds."""
 
 
 class Front(Protocol):
@@ -51,20 +54,60 @@ def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
             f"'{facts.old.state}')."
         )
         return Decision([LazurError("DeploymentActive", message, status=409)])
-    group = facts.related[facts.id.scope.key]
-    properties = {**body["properties"], "template": spec.template}
-    try:
-        # Only the form matters here: values that are drawn at random are drawn when the run begins.
-        now = facts.old.changed if facts.old else group.created
-        expansion_of(facts.id, properties, spec.parameters or {}, group, facts.stamp, SeededIds(0), now)
-    except LazurError as error:
-        return Decision([error])
+    faults = [*_on_error(spec), *_too_many(facts)]
+    if spec.nested is None:
+        try:
+            _form(spec, body, facts)
+        except LazurError as error:
+            faults.append(error)
+    if faults:
+        return Decision(faults)
     run = facts.old.intent.get("run", 0) + 1 if facts.old else 1
-    return Decision(allocated={}, intent={"run": run})
+    held = [Claim(history_pool(facts.id), facts.id.name.lower(), facts.id.key)]
+    return Decision(allocated={}, intent={"run": run}, claims=held)
+
+
+def _form(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> None:
+    """Only the form matters here: values that are drawn at random are drawn when the run begins."""
+    group = facts.related[facts.id.scope.key]
+    around = surroundings_of(facts.id, group, facts.stamp)
+    properties = {**body["properties"], "template": spec.template}
+    now = facts.old.changed if facts.old else group.created
+    expansion_of(facts.id, properties, spec.parameters or {}, around, SeededIds(0), now)
+
+
+def _on_error(spec: DeploymentSpec) -> Iterator[LazurError]:
+    asked = spec.on_error_deployment
+    if asked is not None and (asked.type == "SpecificDeployment") != bool(asked.deployment_name):
+        message = "'deploymentName' belongs to the type 'SpecificDeployment', and to no other."
+        yield LazurError("InvalidOnErrorDeployment", message, target="properties.onErrorDeployment.deploymentName")
+
+
+def _too_many(facts: Facts) -> Iterator[LazurError]:
+    known = facts.claims.get(history_pool(facts.id), {})
+    if len(known) >= _MOST and facts.id.name.lower() not in known:
+        message = (
+            f"Creating the deployment '{facts.id.name}' would exceed the quota of '{_MOST}'. The current deployment count is "
+            f"'{len(known)}'. Please delete some deployments before creating a new one. Please see "
+            "https://aka.ms/arm-deploy for usage details."
+        )
+        yield LazurError("DeploymentQuotaExceeded", message, status=409)
+
+
+def history_pool(id: ArmId) -> str:
+    """The pool of the names that the history of a deployment's scope holds."""
+    return f"history|{id.key.rpartition('/')[0]}"
 
 
 def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools: Tools) -> Act:
-    """`exportTemplate`: what was deployed, without the values it was deployed with."""
+    """`exportTemplate`: what was deployed, without the values it was deployed with. `cancel`: begin nothing more."""
+    if action == "cancel":
+        if record.state in TERMINAL:
+            message = f"The deployment '{record.id.name}' cannot be cancelled: it is '{record.state}' already."
+            raise LazurError("DeploymentCannotBeCancelled", message, status=409)
+        if record.intent.get("canceled") == record.intent["run"]:
+            return Act()
+        return Act(intent={**record.intent, "canceled": record.intent["run"]})
     return Act(body={"template": record.properties.get("template")})
 
 
@@ -78,7 +121,8 @@ async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Fron
     properties = {k: v for k, v in body["properties"].items() if v is not None}
     mode = str(properties.get("mode", "Incremental")).capitalize()
     spec = {**properties, "mode": mode}
-    found = expansion_of(id, spec, properties.get("parameters") or {}, group, front.stamp, front.ids, front.clock.now())
+    around = surroundings_of(id, group, front.stamp, caller)
+    found = expansion_of(id, spec, properties.get("parameters") or {}, around, front.ids, front.clock.now())
     faults = [f for node in found.nodes for f in _preflight(found, node, caller, front)]
     if faults:
         message = "The template deployment is not valid according to the validation procedure. See inner errors for details."

@@ -1,57 +1,41 @@
 """Runs a deployment: every resource whose dependencies are met is submitted, as the caller who asked for the deployment.
 
-Level-driven: each turn looks at what the resources are now. Submitting is a PUT of the same body and therefore harmless when
-it is repeated after a crash; progress is kept in the deployment's own status. Must never write a resource past the pipeline.
+Level-driven: each turn looks at what the resources are now; progress is kept in the deployment's own status. Must never
+write a resource past the pipeline.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from lazur.control.context import Context
-from lazur.control.plan import Failed, Outcome, Plan, Ready, Waiting
+from lazur.control.plan import Canceled, Failed, Outcome, Plan, Ready, Waiting
 from lazur.kernel.clock import rfc3339
 from lazur.kernel.errors import LazurError
-from lazur.kernel.ids import derived
-from lazur.model.armid import ArmId
-from lazur.model.documents import FAILED, SUCCEEDED, Record, Reference
+from lazur.model.documents import CANCELED, Record
 from lazur.model.rights import Caller
-from lazur.providers.resources.deployments.expansion import expansion_of
-from lazur.providers.resources.template import (
-    Expansion,
-    Facts,
-    LookupNeeded,
-    Node,
-    Question,
-    evaluate_body,
-    nested_deployment,
-    outputs,
-    parameters_echo,
+from lazur.providers.resources.deployments import history, removal, rollback
+from lazur.providers.resources.deployments.expansion import surroundings_of
+from lazur.providers.resources.deployments.run import (
+    ACCEPTED,
+    PATIENCE,
+    PAUSE,
+    RUNNING,
+    Run,
+    expand_record,
+    given_parameters,
+    passing,
+    references,
 )
-
-_RETRYABLE = frozenset({"AnotherOperationInProgress", "Conflict", "ReferencedResourceNotProvisioned", "ServiceUnavailable"})
-_PAUSE = 2.0
-"""Seconds until a resource that something else held up is tried again."""
-_FALLBACK_VERSION = "2024-11-01"
-
-
-@dataclass
-class _Run:
-    """One turn of one deployment."""
-
-    context: Context
-    record: Record
-    expansion: Expansion
-    caller: Caller
-    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Progress by lower-case node id: state, generation, uid, times, error."""
-    held: set[str] = field(default_factory=set)
-    """Nodes that something else holds up just now; they hold up nothing but what depends on them."""
+from lazur.providers.resources.deployments.shown import duration, providers
+from lazur.providers.resources.deployments.steps import adopt, all_outputs, pass_on, start
+from lazur.providers.resources.template import Node, parameters_echo
 
 
 async def reconcile(context: Context, record: Record) -> Plan:
@@ -60,219 +44,148 @@ async def reconcile(context: Context, record: Record) -> Plan:
     if status.get("run") == record.intent["run"] and "ended" in status:
         return Plan(_ended(record))
     if record.allocated.get("run") != record.intent["run"]:
-        return _begin(context, record)
-    run = _Run(context, record, _expansion(context, record), Caller.from_document(record.changed_by))
-    if status.get("run") == record.intent["run"]:
-        run.nodes = {k: dict(v) for k, v in status.get("nodes", {}).items()}
-    _look(run)
-    while ready := _startable(run):
-        await asyncio.gather(*(_start(run, node) for node in ready))
-        _look(run)
-    return await _close(run)
+        try:
+            return await _begin(context, record)
+        except LazurError as error:
+            if error.retryable:
+                raise
+            return _never_begun(context, record, error)
+    run = Run.of(context, record)
+    run.look()
+    tried: set[str] = set()
+    while not (canceled := run.canceled) and (ready := run.startable(tried)):
+        tried |= {n.id.lower() for n in ready}
+        await asyncio.gather(*(start(run, node) for node in ready))
+        run.look()
+    await (_cancel(run) if canceled else removal.advance(run))
+    return await _close(run, canceled)
 
 
 def _ended(record: Record) -> Outcome:
-    return Failed(LazurError.from_body(dict(record.error))) if record.error else Ready()
+    error = LazurError.from_body(dict(record.error)) if record.error else None
+    if record.state == CANCELED and error:
+        return Canceled(error)
+    return Failed(error) if error else Ready()
 
 
-def _begin(context: Context, record: Record) -> Plan:
-    """Fix every value that must not change when the run is resumed: defaults with times and random ids."""
-    found = _expand(context, record, _given(context, record))
-    sealed = context.seal(json.dumps(found.parameters).encode(), f"{record.key}#values")
-    allocated = {"run": record.intent["run"], "values": sealed}
-    references = [
-        Reference(record.key, f"resources[{i}]", context.registry.canonical(ArmId.parse(n.id)).key, blocking=False)
-        for i, n in enumerate(found.nodes)
-    ]
-    return Plan(Waiting("beginning", 0.0), allocated=allocated, references=references, status={})
-
-
-def _given(context: Context, record: Record) -> dict[str, Any]:
-    sealed = record.secrets.get("parameters")
-    if sealed is None:
-        return {}
-    found: dict[str, Any] = json.loads(context.unseal(sealed, f"{record.key}#parameters"))
-    return found
-
-
-def _expansion(context: Context, record: Record) -> Expansion:
-    values = json.loads(context.unseal(record.allocated["values"], f"{record.key}#values"))
-    return _expand(context, record, values)
-
-
-def _expand(context: Context, record: Record, parameters: Mapping[str, Any]) -> Expansion:
+async def _begin(context: Context, record: Record) -> Plan:
+    """Fix every value that must not change when the run is resumed: defaults with times and random ids, the place."""
     group = context.get(record.id.scope)
     if group is None:
         raise LazurError("ResourceGroupNotFound", f"Resource group '{record.id.group}' could not be found.", status=404)
-    return expansion_of(record.id, record.properties, parameters, group, context.stamp, context.ids, record.changed)
+    caller = Caller.from_document(record.changed_by)
+    around = surroundings_of(record.id, group, context.stamp, caller)
+    found = expand_record(context, record, given_parameters(context, record), around, record.changed)
+    on_error = rollback.chosen(context, record)
+    sealed = context.seal(json.dumps(found.parameters).encode(), f"{record.key}#values")
+    allocated = {
+        "run": record.intent["run"],
+        "values": sealed,
+        "around": asdict(around),
+        "started": record.changed.isoformat(),
+        "templateHash": template_hash(record.properties.get("template")),
+    }
+    await history.prune(context, record, caller)
+    ids = [n.id for n in found.nodes]
+    return Plan(Waiting("beginning", 0.0), allocated=allocated, references=references(context, record, ids),
+                status={"onError": on_error} if on_error else {})  # fmt: skip
 
 
-# -- looking ----------------------------------------------------------------------------------------------------------
+def _never_begun(context: Context, record: Record, error: LazurError) -> Plan:
+    """The end of a run whose template became impossible between the request and its beginning."""
+    run = record.intent["run"]
+    return Plan(Failed(error), status={"run": run, "ended": rfc3339(context.clock.now())}, allocated={"run": run})
 
 
-def _look(run: _Run) -> None:
-    """Bring the progress of every submitted resource up to date."""
-    for node in run.expansion.nodes:
-        known = run.nodes.get(node.id.lower())
-        if known is None or known["state"] != "Running":
-            continue
-        record = run.context.get(node.id)
-        if record is None:
-            _finish(run, known, LazurError("ResourceNotFound", f"'{node.id}' was deleted while it was being deployed."))
-        elif record.observed >= known["generation"] and record.state == SUCCEEDED:
-            _finish(run, known, None)
-        elif record.observed >= known["generation"] and record.state == FAILED:
-            error = LazurError.from_body(dict(record.error)) if record.error else LazurError("ProvisioningFailed", "Failed.")
-            _finish(run, known, error)
+def template_hash(template: Any) -> str:
+    """A number that is the same for the same template, however it is written down."""
+    text = json.dumps(template, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return str(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
 
-def _finish(run: _Run, known: dict[str, Any], error: LazurError | None) -> None:
-    known["state"] = FAILED if error else SUCCEEDED
-    known["ended"] = rfc3339(run.context.clock.now())
-    if error is not None:
-        known["error"] = error.body()
-        known["status"] = error.status
+async def _cancel(run: Run) -> None:
+    """Nothing begins any more: what waits is given up, what runs is waited for."""
+    adopt(run)
+    run.look()
+    for step in run.steps.values():
+        if step.held or step.state == ACCEPTED:
+            message = "The deployment was canceled before this could begin."
+            run.finish(step, LazurError("DeploymentCanceled", message, status=409), CANCELED)
+    await pass_on(run)
 
 
-def _startable(run: _Run) -> list[Node]:
-    """Nodes not begun whose dependencies are all met."""
-    done = {k for k, v in run.nodes.items() if v["state"] == SUCCEEDED}
-    return [
-        node
-        for node in run.expansion.nodes
-        if node.id.lower() not in run.nodes.keys() | run.held and all(d.lower() in done for d in node.depends_on)
-    ]
-
-
-# -- acting -----------------------------------------------------------------------------------------------------------
-
-
-async def _start(run: _Run, node: Node) -> None:
-    """Submit one resource."""
-    now = rfc3339(run.context.clock.now())
-    known: dict[str, Any] = {"state": "Running", "started": now, "generation": 0, "created": False}
-    if node.existing:
-        run.nodes[node.id.lower()] = {**known, "state": SUCCEEDED, "ended": now, "existing": True}
-        return
-    try:
-        body = await _body(run, node)
-        target = ArmId.parse(node.id)
-        record = await run.context.front.submit(run.caller, target, body, node.api_version or _FALLBACK_VERSION)
-        # Told from the document, because a turn that was killed may have created it and forgotten that it did.
-        known |= {"generation": record.generation, "created": record.created >= run.record.changed}
-    except LazurError as error:
-        if error.code in _RETRYABLE or error.retryable:
-            run.held.add(node.id.lower())
-            return
-        _finish(run, known, error)
-    run.nodes[node.id.lower()] = known
-
-
-async def _body(run: _Run, node: Node) -> dict[str, Any]:
-    facts = Facts()
-    while True:
-        try:
-            body = evaluate_body(node, run.expansion.scope, facts)
-            break
-        except LookupNeeded as needed:
-            facts.put(needed.question, await _answer(run, needed.question))
-    if not node.is_deployment:
-        return body
-    inner = nested_deployment(node, body)
-    mode = str(body.get("properties", {}).get("mode", "Incremental"))
-    return {"properties": {"mode": mode, "template": inner.template, "parameters": dict(inner.parameters)}}
-
-
-async def _answer(run: _Run, question: Question) -> dict[str, Any]:
-    id = ArmId.parse(question.id)
-    if question.action is not None:
-        body = json.loads(question.body) if question.body else {}
-        found: dict[str, Any] = await run.context.front.ask(run.caller, id, question.action, body)
-        return found
-    shown = run.context.front.show(run.caller, id)
-    if not question.full:
-        inner: dict[str, Any] = shown["properties"]
-        return inner
-    return {**shown, "apiVersion": question.api_version, "resourceId": shown["id"].partition("/providers/")[2]}
-
-
-# -- telling ----------------------------------------------------------------------------------------------------------
-
-
-async def _close(run: _Run) -> Plan:
+async def _close(run: Run, canceled: bool) -> Plan:
     """The plan of this turn: still waiting, or the end of the run with outputs or all causes."""
     status = _status(run)
-    active = [k for k, v in run.nodes.items() if v["state"] == "Running"]
-    if active or run.held:
-        again = _PAUSE if run.held else None
-        return Plan(Waiting(f"waiting for {len(active) + len(run.held)} resources", after=again), status=status)
-    failures = [LazurError.from_body(v["error"]) for v in run.nodes.values() if v["state"] == FAILED]
+    if (waiting := _waiting(run)) is not None:
+        return Plan(waiting, status=status, references=run.references() if run.chose else None)
+    if canceled:
+        message = f"The deployment '{run.record.id.name}' was canceled."
+        error = LazurError("DeploymentCanceled", message, target=str(run.record.id), status=409)
+        return _end(run, status, Canceled(error))
+    failures = run.failures()
     if not failures:
         try:
-            status["outputs"] = await _outputs(run)
+            status["outputs"] = await all_outputs(run)
         except LazurError as error:
-            failures = [error]
-    status["ended"] = rfc3339(run.context.clock.now())
-    status["duration"] = _duration(run.record.changed, run.context.clock.now())
+            if (again := _outputs_later(run, status, error)) is not None:
+                return again
+            failures = [LazurError.from_body(run.hiding(error.body()))]
+    if failures and (plan := await rollback.turn(run, status)) is not None:
+        return plan
     if failures:
-        message = (
-            "At least one resource deployment operation failed. Please list deployment operations for details. "
-            "Please see https://aka.ms/arm-deployment-operations for usage details."
-        )
-        failure = LazurError("DeploymentFailed", message, target=str(run.record.id), details=failures, status=409)
-        return Plan(Failed(failure), status=status)
-    status["outputResources"] = [{"id": n.id} for n in run.expansion.nodes if not n.existing]
-    return Plan(Ready(), status=status)
+        return _end(run, status, Failed(_failure(run, failures)))
+    status["outputResources"] = [{"id": n.id} for n in run.nodes if not n.existing]
+    return _end(run, status, Ready())
 
 
-async def _outputs(run: _Run) -> dict[str, Any]:
-    facts = Facts()
-    while True:
-        try:
-            return dict(outputs(run.expansion.template, run.expansion.scope, facts))
-        except LookupNeeded as needed:
-            facts.put(needed.question, await _answer(run, needed.question))
+def _waiting(run: Run) -> Waiting | None:
+    steps = [s for s in run.steps.values() if s.held or s.state in (ACCEPTED, RUNNING)]
+    if not steps:
+        return None
+    after = 0.0 if run.chose else PAUSE if any(s.held for s in steps) else None
+    return Waiting(f"waiting for {len(steps)} resources", after)
 
 
-def _status(run: _Run) -> dict[str, Any]:
-    nodes = run.expansion.nodes
+def _outputs_later(run: Run, status: dict[str, Any], error: LazurError) -> Plan | None:
+    """Wait when what keeps the outputs from being known will pass; not for ever."""
+    now = run.context.clock.now()
+    since = run.record.status.get("outputsHeld", now.isoformat())
+    if not passing(error) or now - datetime.fromisoformat(since) >= PATIENCE:
+        return None
+    status["outputsHeld"] = since
+    return Plan(Waiting("waiting for outputs", PAUSE), status=status)
+
+
+def _failure(run: Run, failures: list[LazurError]) -> LazurError:
+    message = (
+        "At least one resource deployment operation failed. Please list deployment operations for details. "
+        "Please see https://aka.ms/arm-deployment-operations for usage details."
+    )
+    return LazurError("DeploymentFailed", message, target=str(run.record.id), details=failures, status=409)
+
+
+def _end(run: Run, status: dict[str, Any], outcome: Outcome) -> Plan:
+    """The end of a run. What it made need not wake it any more."""
+    now = run.context.clock.now()
+    status |= {"ended": rfc3339(now), "duration": duration(run.began, now)}
+    return Plan(outcome, status=status, references=())
+
+
+def _status(run: Run) -> dict[str, Any]:
+    before = run.record.status
+    kept = {k: before[k] for k in ("onError", "removing") if k in before}
+    if run.chose:
+        kept["removing"] = True
+    nodes = run.nodes
     return {
+        **kept,
         "run": run.record.intent["run"],
-        "nodes": run.nodes,
-        "operations": [_operation(run, n) for n in nodes if n.id.lower() in run.nodes and not n.existing],
+        "steps": {k: s.document() for k, s in run.steps.items()},
         "parameters": json.loads(json.dumps(parameters_echo(run.expansion.template, run.expansion.scope))),
-        "providers": _providers(run),
+        "providers": providers([n.type for n in nodes], run.context.stamp.region),
         "dependencies": [_dependency(n, {m.id.lower(): m for m in nodes}) for n in nodes if n.depends_on],
     }
-
-
-def _operation(run: _Run, node: Node) -> dict[str, Any]:
-    known = run.nodes[node.id.lower()]
-    words = {201: "Created", 200: "OK", 400: "BadRequest", 403: "Forbidden", 404: "NotFound", 409: "Conflict"}
-    properties: dict[str, Any] = {
-        "provisioningOperation": "Create",
-        "provisioningState": known["state"],
-        "timestamp": known.get("ended", known["started"]),
-        "duration": "PT0S",
-        "trackingId": derived(run.record.uid, node.id.lower(), "tracking"),
-        "statusCode": words.get(known.get("status", 201 if known["created"] else 200), "Conflict"),
-        "targetResource": {"id": node.id, "resourceType": node.type, "resourceName": node.name},
-    }
-    if "error" in known:
-        properties["statusMessage"] = {"status": "Failed", "error": known["error"]}
-    return {"operationId": derived(run.record.uid, node.id.lower()).replace("-", "").upper()[:16], "properties": properties}
-
-
-def _providers(run: _Run) -> list[dict[str, Any]]:
-    found: dict[str, set[str]] = {}
-    for node in run.expansion.nodes:
-        namespace, _, kind = node.type.partition("/")
-        found.setdefault(namespace, set()).add(kind)
-    location = run.context.stamp.region
-    return [
-        {"namespace": n, "resourceTypes": [{"resourceType": k, "locations": [location]} for k in sorted(found[n])]}
-        for n in sorted(found)
-    ]
 
 
 def _dependency(node: Node, nodes: Mapping[str, Node]) -> dict[str, Any]:
@@ -280,7 +193,3 @@ def _dependency(node: Node, nodes: Mapping[str, Node]) -> dict[str, Any]:
         return {"id": one.id, "resourceType": one.type, "resourceName": one.name}
 
     return {**row(node), "dependsOn": [row(nodes[d.lower()]) for d in node.depends_on if d.lower() in nodes]}
-
-
-def _duration(start: datetime, end: datetime) -> str:
-    return f"PT{max(0.0, (end - start).total_seconds()):.7f}S"

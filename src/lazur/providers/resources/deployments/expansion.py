@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -10,37 +11,60 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
+from lazur.model.rights import Caller
 from lazur.model.stamp import Stamp
 from lazur.providers.resources.deployments.resource import Placed
 from lazur.providers.resources.template import Context, DeploymentScope, Expansion, expand, parse_template
 
+_NOBODY = Caller("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000", "nobody")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a template may know of the place it is deployed to; fixed in the record when a run begins."""
+
+    kind: str
+    subscription: Mapping[str, Any] | None = None
+    group: Mapping[str, Any] | None = None
+    tenant: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    deployer: Mapping[str, Any] = field(default_factory=dict)
+
+
+def surroundings_of(id: ArmId, group: Record, stamp: Stamp, caller: Caller = _NOBODY) -> Surroundings:
+    """The place deployment `id` lies in, as it is now. Without a caller only a template's form can be told."""
+    deployer = {"objectId": caller.object_id, "tenantId": caller.tenant}
+    if caller.kind == "User":
+        deployer["userPrincipalName"] = caller.name
+    return Surroundings(
+        "resourceGroup",
+        _subscription(stamp, id),
+        _group(group),
+        {"tenantId": stamp.tenant, "id": f"/tenants/{stamp.tenant}"},
+        _environment(stamp),
+        deployer,
+    )
+
 
 def expansion_of(
-    id: ArmId,
-    properties: Mapping[str, Any],
-    parameters: Mapping[str, Any],
-    group: Record,
-    stamp: Stamp,
-    ids: Ids,
-    now: datetime,
+    id: ArmId, properties: Mapping[str, Any], parameters: Mapping[str, Any], around: Surroundings, ids: Ids, now: datetime
 ) -> Expansion:
     """The concrete template; raises `InvalidTemplate` and the like for everything wrong with it."""
     if properties.get("templateLink") or properties.get("parametersLink"):
         message = "Linked templates and parameter files are not offered yet; send the template itself."
         raise LazurError("NotSupported", message, target="properties.templateLink")
-    if properties.get("mode") == "Complete":
-        message = "Mode 'Complete' is not offered yet; use 'Incremental'."
-        raise LazurError("NotSupported", message, target="properties.mode")
     if properties.get("template") is None:
         message = "The request content is missing the required property 'properties.template'."
         raise LazurError("InvalidRequestContent", message, target="properties.template")
     context = Context(
         deployment_name=id.name,
-        scope=DeploymentScope("resourceGroup", _subscription(stamp, id), _group(group)),
+        scope=DeploymentScope(around.kind, around.subscription, around.group),
         utcnow=now,
         ids=ids,
-        tenant={"tenantId": stamp.tenant, "id": f"/tenants/{stamp.tenant}"},
-        environment=_environment(stamp),
+        tenant=around.tenant,
+        environment=around.environment,
+        deployer=around.deployer,
+        mode=str(properties.get("mode", "Incremental")),
     )
     template = properties["template"]
     known = {"locate": template.locate} if isinstance(template, Placed) else {}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
 
-from lazur.kernel.clock import rfc3339
 from lazur.model.documents import Record
 from lazur.model.fields import Caseless, Model, WriteOnly
 from lazur.model.resource import Action, Answers, Rendering, Resource, View
+from lazur.providers.resources.deployments.shown import operations, properties
 from lazur.providers.resources.template import Locator, read_body
 
 
@@ -25,11 +25,11 @@ class Placed(dict[str, Any]):
 def read_deployment(raw: bytes) -> dict[str, Any]:
     """The request body, its template remembering where everything stands."""
     body = read_body(raw)
-    for name, properties in body.items():
-        if name.lower() == "properties" and isinstance(properties, dict):
-            for key, template in properties.items():
+    for name, inner in body.items():
+        if name.lower() == "properties" and isinstance(inner, dict):
+            for key, template in inner.items():
                 if key.lower() == "template" and isinstance(template, dict):
-                    properties[key] = Placed(template, Locator(raw, f"{name}.{key}"))
+                    inner[key] = Placed(template, Locator(raw, f"{name}.{key}"))
     return body
 
 
@@ -38,6 +38,23 @@ def _object(value: Any) -> Any:
     if value is not None and not isinstance(value, dict):
         raise ValueError("it must be an object")
     return value
+
+
+class OnError(Model):
+    """What to do when the deployment fails: deploy an earlier one again."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset({"provisioningState"})
+    type: Annotated[Literal["LastSuccessful", "SpecificDeployment"], Caseless()]
+    deployment_name: str | None = None
+
+
+class Nested(Model):
+    """What a parent deployment says of the one it makes; `sealed` can be made by the cloud alone."""
+
+    parent: str
+    """The parent and its run, so that a parent that was interrupted knows what it made."""
+    sealed: str
+    """The `template` with the parent's values in it, and the `secrets` among them. The template beside it is without."""
 
 
 class DeploymentSpec(Model):
@@ -52,12 +69,9 @@ class DeploymentSpec(Model):
     template_link: dict[str, Any] | None = None
     parameters: Annotated[dict[str, Any] | None, WriteOnly] = None
     parameters_link: dict[str, Any] | None = None
-
-
-def operations(record: Record) -> list[dict[str, Any]]:
-    """What became of each resource of the template, newest last, as `operations` lists it."""
-    found: list[dict[str, Any]] = record.status.get("operations", [])
-    return [{"id": f"{record.id}/operations/{o['operationId']}", **o} for o in found]
+    on_error_deployment: OnError | None = None
+    nested: Nested | None = None
+    """Said by a parent deployment only."""
 
 
 class Deployment(Resource[DeploymentSpec]):
@@ -75,6 +89,7 @@ class Deployment(Resource[DeploymentSpec]):
     actions = (
         Action("validate", "Say whether a template would be accepted, without deploying it.", detached=True),
         Action("exportTemplate", "The template of the deployment.", reads=True),
+        Action("cancel", "Begin no further resource; what runs is finished.", reads=True),
     )
     views = (View("operations", "What became of each resource of the template.", operations),)
     keeps_secrets = False
@@ -90,22 +105,12 @@ class Deployment(Resource[DeploymentSpec]):
     }
 
     @classmethod
+    def pools(cls, spec: Any, related: Mapping[str, Record], old: Record | None) -> Sequence[str]:
+        """The names its scope's history holds."""
+        return [f"history|{k}/providers/{cls.type}".lower() for k, r in related.items() if r.id.namespace is None]
+
+    @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """The outcome; the template itself is not repeated."""
-        record, properties = shown.record, shown.properties
-        properties.pop("template", None)
-        seen = record.status
-        properties |= {
-            "parameters": seen.get("parameters", {}),
-            "correlationId": record.uid,
-            "timestamp": seen.get("ended") or rfc3339(record.changed),
-            "duration": seen.get("duration", "PT0S"),
-            "providers": seen.get("providers", []),
-            "dependencies": seen.get("dependencies", []),
-            "outputResources": seen.get("outputResources", []),
-        }
-        if "outputs" in seen:
-            properties["outputs"] = seen["outputs"]
-        if record.error is not None:
-            properties["error"] = record.error
-        return properties
+        kept = {k: v for k, v in shown.properties.items() if k not in ("template", "nested")}
+        return {**kept, **properties(shown.record)}

@@ -1,0 +1,287 @@
+"""One turn of a deployment: its documents, its concrete template, and how far each of its resources is.
+
+Everything here is read from the deployment's record and written back into its status, so a run goes on wherever it was
+interrupted. Must never be kept between turns; only the expansion, a pure function of the record, is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from lazur.control.context import Context
+from lazur.kernel.clock import rfc3339
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, TERMINAL, Record, Reference
+from lazur.model.registry import Registry
+from lazur.model.rights import Caller
+from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of
+from lazur.providers.resources.template import Expansion, Node
+
+ACCEPTED, RUNNING = "Accepted", "Running"
+CREATE, READ, DELETE = "Create", "Read", "Delete"
+PATIENCE = timedelta(minutes=10)
+"""How long something else may hold a resource up before the deployment gives it up."""
+PAUSE = 2.0
+"""Seconds until a resource that something else held up is tried again."""
+_PASSING = frozenset({"AnotherOperationInProgress", "Conflict", "ReferencedResourceNotProvisioned", "ServiceUnavailable"})
+_KEPT = 16
+_expansions: WeakKeyDictionary[Registry, OrderedDict[tuple[str, str], Expansion]] = WeakKeyDictionary()
+"""What each control plane of this process expanded last."""
+
+
+@dataclass
+class Step:
+    """How far one resource is: one line of the deployment's operations."""
+
+    id: str
+    place: int
+    """Its place among the operations."""
+    verb: str = CREATE
+    state: str = RUNNING
+    started: str = ""
+    ended: str = ""
+    generation: int = 0
+    """What was submitted; 0 while nothing was."""
+    uid: str = ""
+    created: bool = False
+    held: str = ""
+    """Since when something else keeps it from being submitted; `error` then says what."""
+    error: dict[str, Any] | None = None
+    code: int = 0
+    """HTTP status of the refusal."""
+
+    def document(self) -> dict[str, Any]:
+        """What is stored: only what differs from the beginning."""
+        return {k: v for k, v in vars(self).items() if v or k == "place"}
+
+    @property
+    def ongoing(self) -> bool:
+        """Submitted, and not ended."""
+        return self.state == RUNNING and not self.held
+
+
+@dataclass
+class Run:
+    """One turn of one deployment."""
+
+    context: Context
+    record: Record
+    expansion: Expansion
+    steps: dict[str, Step] = field(default_factory=dict)
+    """By lower-case id."""
+    chose: bool = False
+    """Whether this turn settled what mode Complete deletes."""
+    also: list[str] = field(default_factory=list)
+    """Ids beside the steps' that must wake the deployment when they change."""
+
+    @classmethod
+    def of(cls, context: Context, record: Record) -> Run:
+        """The run as its record tells it."""
+        run = cls(context, record, _expansion(context, record))
+        if record.status.get("run") == record.intent["run"]:
+            run.steps = {k: Step(**v) for k, v in record.status.get("steps", {}).items()}
+        return run
+
+    @cached_property
+    def caller(self) -> Caller:
+        """Who asked for the deployment: everything is done in this name, with the rights it has at that moment."""
+        return Caller.from_document(self.record.changed_by)
+
+    @cached_property
+    def began(self) -> datetime:
+        """When the run was asked for."""
+        return datetime.fromisoformat(self.record.allocated["started"])
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The resources of the template; what is deployed need not be read as well."""
+        made = {n.id.lower() for n in self.expansion.nodes if not n.existing}
+        return tuple(n for n in self.expansion.nodes if not n.existing or n.id.lower() not in made)
+
+    @property
+    def canceled(self) -> bool:
+        """Whether somebody wants the run to end; looked up afresh, since a turn can take a while."""
+        now = self.context.store.get(self.record.key)
+        return now is not None and now.intent.get("canceled") == self.record.intent["run"]
+
+    def step(self, id: str, verb: str) -> Step:
+        """The step of `id`, begun now when there is none."""
+        now = rfc3339(self.context.clock.now())
+        place = self._places.get(id.lower(), len(self._places) + len(self.steps))
+        return self.steps.setdefault(id.lower(), Step(id, place, verb, started=now))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {n.id.lower(): i for i, n in enumerate(self.nodes)}
+
+    def finish(self, step: Step, error: LazurError | None = None, state: str = "") -> None:
+        """`step` has ended, well or with `error`."""
+        step.state = state or (FAILED if error else SUCCEEDED)
+        step.ended, step.held = rfc3339(self.context.clock.now()), ""
+        step.error, step.code = None, 0
+        if error is not None:
+            body = error.body()
+            step.error, step.code = self.hiding({**body, "target": body.get("target", step.id)}), error.status
+
+    def refused(self, step: Step, error: LazurError) -> None:
+        """`step` cannot be submitted: it waits when that will pass, for as long as patience lasts."""
+        now = self.context.clock.now()
+        since = datetime.fromisoformat(step.held) if step.held else now
+        if not passing(error) or now - since >= PATIENCE:
+            self.finish(step, error)
+            return
+        step.held = since.isoformat()
+        step.error, step.code = self.hiding(error.body()), error.status
+
+    def look(self) -> None:
+        """Bring the progress of everything submitted up to date."""
+        for step in self.steps.values():
+            if step.ongoing:
+                self._look(step)
+
+    def _look(self, step: Step) -> None:
+        record = self.context.get(step.id)
+        if record is None or record.uid != step.uid:
+            gone = LazurError("ResourceNotFound", f"'{step.id}' was deleted while it was being deployed.", target=step.id)
+            self.finish(step, None if step.verb == DELETE else gone)
+            return
+        if record.observed < step.generation or record.state not in TERMINAL:
+            return
+        if record.state == SUCCEEDED:
+            self.finish(step)
+            return
+        error = LazurError("ProvisioningFailed", f"'{step.id}' is {record.state}.", status=409)
+        if record.error:
+            error = LazurError.from_body(dict(record.error))
+            error.status = 409
+        self.finish(step, error, record.state)
+
+    def startable(self, tried: set[str]) -> list[Node]:
+        """Nodes to submit now: dependencies met, not submitted, not `tried` in this turn."""
+        done = {k for k, s in self.steps.items() if s.state == SUCCEEDED}
+        begun = {k for k, s in self.steps.items() if not s.held}
+        return [
+            node
+            for node in self.nodes
+            if node.id.lower() not in begun | tried and all(d.lower() in done for d in node.depends_on)
+        ]
+
+    def references(self) -> list[Reference]:
+        """What must wake the deployment when it changes."""
+        ids = [*(n.id for n in self.nodes), *(s.id for s in self.steps.values() if s.verb == DELETE), *self.also]
+        return references(self.context, self.record, ids)
+
+    def failures(self) -> list[LazurError]:
+        """Why the run cannot end well, every cause."""
+        return [LazurError.from_body(s.error) for s in self.steps.values() if s.error and s.state in (FAILED, CANCELED)]
+
+    @cached_property
+    def _inherited(self) -> tuple[str, ...]:
+        return tuple(nested_part(self.context, self.record).get("secrets", ()))
+
+    def secrets(self) -> list[str]:
+        """Every text that must not be shown: values of secure parameters, those of the deployments around included."""
+        scope = self.expansion.scope
+        found = [*self._inherited]
+        for key, declared in scope.template.parameters.items():
+            if declared.secure and key in scope.parameters:
+                found += _texts(scope.parameters[key])
+        return sorted({t for t in found if len(t) > 2}, key=len, reverse=True)
+
+    def hiding(self, value: Any) -> Any:
+        """`value` without the values of secure parameters."""
+        return hidden(value, self.secrets())
+
+
+def passing(error: LazurError) -> bool:
+    """Whether a refusal may be gone when the same is tried again."""
+    if error.retryable or error.code in _PASSING:
+        return True
+    return error.code == "MultipleErrorsOccurred" and all(passing(d) for d in error.details)
+
+
+def hidden(value: Any, secrets: Iterable[str]) -> Any:
+    """A JSON value with every secret in its texts replaced."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "*****")
+        return value
+    if isinstance(value, dict):
+        return {hidden(k, secrets): hidden(v, secrets) for k, v in value.items()}
+    return [hidden(v, secrets) for v in value] if isinstance(value, list) else value
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        return [t for v in value.values() for t in _texts(v)]
+    if isinstance(value, list):
+        return [t for v in value for t in _texts(v)]
+    return [value] if isinstance(value, str) else []
+
+
+# -- the template made concrete ---------------------------------------------------------------------------------------
+
+
+def _expansion(context: Context, record: Record) -> Expansion:
+    """The same for every turn of a run: everything that could change is fixed in the record when the run begins."""
+    known = _expansions.setdefault(context.registry, OrderedDict())
+    key = (record.uid, record.allocated["values"])
+    found = known.get(key)
+    if found is None:
+        values = json.loads(context.unseal(record.allocated["values"], f"{record.key}#values"))
+        around = Surroundings(**record.allocated["around"])
+        now = datetime.fromisoformat(record.allocated["started"])
+        found = known[key] = expand_record(context, record, values, around, now)
+        if len(known) > _KEPT:
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return found
+
+
+def expand_record(
+    context: Context, record: Record, parameters: Mapping[str, Any], around: Surroundings, now: datetime
+) -> Expansion:
+    """The template of a record with these parameter values."""
+    template = nested_part(context, record).get("template") or record.properties.get("template")
+    return expansion_of(record.id, {**record.properties, "template": template}, parameters, around, context.ids, now)
+
+
+def given_parameters(context: Context, record: Record) -> dict[str, Any]:
+    """The parameter values of the request."""
+    sealed = record.secrets.get("parameters")
+    return _unsealed(context, sealed, f"{record.key}#parameters") if sealed else {}
+
+
+def nested_part(context: Context, record: Record) -> dict[str, Any]:
+    """What a parent deployment said: see `resource.Nested`. Refused when somebody else made it up."""
+    nested = record.properties.get("nested")
+    return _unsealed(context, nested["sealed"], nested_seal(record.key)) if nested else {}
+
+
+def nested_seal(key: str) -> str:
+    """What the sealed part of a nested deployment is bound to."""
+    return f"{key}#nested"
+
+
+def _unsealed(context: Context, sealed: str, bound: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(context.unseal(sealed, bound))
+    return found
+
+
+def references(context: Context, record: Record, ids: Iterable[str]) -> list[Reference]:
+    """References by which `ids` wake the deployment; they hold up no deletion."""
+    keys = [context.registry.canonical(ArmId.parse(id)).key for id in ids]
+    return [Reference(record.key, f"resources[{i}]", key, blocking=False) for i, key in enumerate(keys)]
+
+
+def id_of(step: Step) -> ArmId:
+    """The resource a step works on."""
+    return ArmId.parse(step.id)

@@ -1,0 +1,140 @@
+"""Submits one resource of a deployment as the recorded caller, and answers what its template asks of live resources.
+
+Submitting is a PUT of the same body and therefore harmless when it is repeated after a crash. Must never write a resource
+past the pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lazur.kernel.clock import rfc3339
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.documents import SUCCEEDED, Record
+from lazur.providers.resources.deployments.run import CREATE, READ, Run, Step, hidden, nested_seal
+from lazur.providers.resources.template import (
+    Facts,
+    LookupNeeded,
+    Node,
+    Question,
+    evaluate_body,
+    nested_deployment,
+    outputs,
+)
+
+_FALLBACK_VERSION = "2024-11-01"
+
+
+async def start(run: Run, node: Node) -> None:
+    """Submit one resource; what the refusal was stands in its step."""
+    step = run.step(node.id, READ if node.existing else CREATE)
+    if node.existing:
+        run.finish(step)
+        return
+    try:
+        body = await _body(run, node)
+        record = _own(run, node) if node.is_deployment else None
+        if record is None:
+            target = ArmId.parse(node.id)
+            version = node.api_version or _FALLBACK_VERSION
+            record = await run.context.front.submit(run.caller, target, body, version)
+    except LazurError as error:
+        run.refused(step, error)
+        return
+    submitted(run, step, record)
+
+
+def submitted(run: Run, step: Step, record: Record) -> None:
+    """`step` was accepted as `record`."""
+    step.held, step.error, step.code = "", None, 0
+    step.generation, step.uid = record.generation, record.uid
+    step.started = rfc3339(run.context.clock.now())
+    # Told from the document, because a turn that was killed may have created it and forgotten that it did.
+    step.created = record.created >= run.began
+
+
+def adopt(run: Run) -> None:
+    """Find what an interrupted turn had submitted: to be asked before a run that is canceled begins nothing more."""
+    for node in run.startable(set()):
+        record = run.context.get(node.id)
+        known = run.steps.get(node.id.lower())
+        if record is None or node.existing or known is not None or record.changed < run.began:
+            continue
+        if record.changed_by.get("object_id") == run.caller.object_id:
+            submitted(run, run.step(node.id, CREATE), record)
+
+
+def _own(run: Run, node: Node) -> Record | None:
+    """The nested deployment of this very run, when an interrupted turn had made it."""
+    record = run.context.get(node.id)
+    nested = record.properties.get("nested") if record is not None else None
+    return record if nested and nested["parent"] == _mark(run) else None
+
+
+def _mark(run: Run) -> str:
+    return f"{run.record.uid}/{run.record.intent['run']}"
+
+
+async def _body(run: Run, node: Node) -> dict[str, Any]:
+    facts = Facts()
+    while True:
+        try:
+            body = evaluate_body(node, run.expansion.scope, facts)
+            break
+        except LookupNeeded as needed:
+            facts.put(needed.question, await answer(run, needed.question))
+    return _nested(run, node, body) if node.is_deployment else body
+
+
+def _nested(run: Run, node: Node, body: dict[str, Any]) -> dict[str, Any]:
+    """The request that makes a nested deployment; secrets the parent's values brought into its template are sealed."""
+    inner = nested_deployment(node, body)
+    if inner.mode.lower() != "incremental":
+        message = f"The nested deployment '{node.name}' has the mode '{inner.mode}'; only the outermost may be so deployed."
+        raise LazurError("InvalidTemplate", message, target=f"{node.path}.properties.mode")
+    secrets, bound = run.secrets(), nested_seal(ArmId.parse(node.id).key)
+    part = json.dumps({"template": inner.template, "secrets": secrets})
+    properties = {
+        "mode": "Incremental",
+        "template": hidden(inner.template, secrets),
+        "parameters": dict(inner.parameters),
+        "nested": {"parent": _mark(run), "sealed": run.context.seal(part.encode(), bound)},
+    }
+    return {"properties": properties}
+
+
+async def answer(run: Run, question: Question) -> dict[str, Any]:
+    """What a template asked of a live resource, as far as the caller may know it."""
+    id = ArmId.parse(question.id)
+    if question.action is not None:
+        body = json.loads(question.body) if question.body else {}
+        found: dict[str, Any] = await run.context.front.ask(run.caller, id, question.action, body)
+        return found
+    shown = run.context.front.show(run.caller, id)
+    if not question.full:
+        inner: dict[str, Any] = shown["properties"]
+        return inner
+    return {**shown, "apiVersion": question.api_version, "resourceId": shown["id"].partition("/providers/")[2]}
+
+
+async def all_outputs(run: Run) -> dict[str, Any]:
+    """The outputs of the template, secure ones without their value."""
+    facts = Facts()
+    while True:
+        try:
+            return dict(outputs(run.expansion.template, run.expansion.scope, facts))
+        except LookupNeeded as needed:
+            facts.put(needed.question, await answer(run, needed.question))
+
+
+async def pass_on(run: Run) -> None:
+    """A canceled run ends the nested deployments it made as well, where the caller may."""
+    for step in run.steps.values():
+        record = run.context.get(step.id) if step.ongoing else None
+        if record is not None and record.type == run.record.type and record.state != SUCCEEDED:
+            try:
+                await run.context.front.ask(run.caller, record.id, "cancel", {})
+            except LazurError:
+                continue
