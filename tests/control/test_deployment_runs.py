@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from lazur.kernel.errors import LazurError, Unavailable
+from lazur.lifecycle.control_plane import SYSTEM
 from lazur.model.armid import ArmId
-from lazur.model.rights import CONTRIBUTOR, Assignment, Caller, Role
+from lazur.model.rights import CONTRIBUTOR, OWNER, ROOT, Assignment, Caller, Role
 from lazur.providers.resources.deployments import admit, history
 from lazur.providers.resources.deployments.shown import operations as shown_operations
 from tests.api.world import deployment
@@ -319,8 +320,12 @@ def test_complete_asks_for_the_right_to_delete() -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         await cloud.put(public(group, "ip"), {"location": "local", "properties": {}})
         kept = Role("x", "x", CONTRIBUTOR.actions, (f"{NETWORK}/publicIPAddresses/delete",))
-        held = Assignment(cloud.owner.object_id, kept, f"/subscriptions/{group.subscription}")
-        cloud.plane._assignments = (cloud.plane._assignments[0], held)
+        for assigned in cloud.world.store.list(type="microsoft.authorization/roleassignments"):
+            await cloud.plane.pipeline.delete(SYSTEM, assigned.id, VERSION)
+        cloud.plane.authority.assign(
+            Assignment(SYSTEM.object_id, OWNER, ROOT),
+            Assignment(cloud.owner.object_id, kept, f"/subscriptions/{group.subscription}"),
+        )
         error = await run(cloud, group, "d", [disk("disk")], "Complete")
         assert error is not None and error.details[0].code == "AuthorizationFailed"
         assert state(cloud, public(group, "ip")) == "Succeeded"

@@ -207,7 +207,7 @@ class Routes:
         accepted = await self._pipeline.act(request.caller, id, name, body, request.query)
         if accepted.operation is not None:
             return Response(202, None, async_headers(self._stamp, request.api_version, accepted.operation, "POST"))
-        return Response(200, accepted.body)
+        return Response(204 if accepted.body is None else 200, accepted.body)
 
     async def _preview(self, request: Request, declared: AnyResource, id: ArmId, name: str, body: Any) -> Response:
         self._registry.holder_of(id)
