@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 PUBLIC_ARM = ("https://management.azure.com", "https://management.core.windows.net")
 ARM_APP = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
 PUBLIC_GRAPH = ("https://graph.microsoft.com", "https://graph.windows.net")
+GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 PUBLIC_DATA = ("https://storage.azure.com", "https://vault.azure.net")
 
 
@@ -66,7 +67,7 @@ class Endpoints:
             admin_management=origin,
             login=origin,
             adfs=f"{origin}/adfs",
-            graph=origin,
+            graph=f"{origin}/graph",
             portal=origin,
             storage_suffix=f"core.{region}.{domain}",
             vault_suffix=f"vault.{region}.{domain}",
@@ -98,9 +99,14 @@ class Endpoints:
         return frozenset({normal(self.admin_management)})
 
     @cached_property
+    def accepted_by_graph(self) -> frozenset[str]:
+        """What a token for Microsoft Graph may be for, in normal spelling; its application id is one of its names."""
+        return frozenset(map(normal, (self.graph, *PUBLIC_GRAPH, GRAPH_APP)))
+
+    @cached_property
     def _served(self) -> frozenset[str]:
-        own = (self.graph, f"https://{self.vault_suffix}")
-        return self.accepted_by_arm | frozenset(map(normal, (*own, *PUBLIC_GRAPH, *PUBLIC_DATA)))
+        data = (f"https://{self.vault_suffix}", *PUBLIC_DATA)
+        return self.accepted_by_arm | self.accepted_by_graph | frozenset(map(normal, data))
 
     def serves(self, audience: str) -> bool:
         """Whether `audience`, in its normal spelling, is a service for tenants: ours, or its public alias."""
