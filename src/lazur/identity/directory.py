@@ -469,9 +469,7 @@ class LiveDirectory:
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def open(
-        cls, store: DirectoryStore, ids: Ids, domain: str, stamp_key: StampKey
-    ) -> tuple[LiveDirectory, Secrets]:
+    async def open(cls, store: DirectoryStore, ids: Ids, domain: str, stamp_key: StampKey) -> tuple[LiveDirectory, Secrets]:
         """The stored directories, bootstrapped when there are none, and the secrets they were bootstrapped with.
 
         These are kept sealed beside them: a crash between the first save and the operator reading them loses nothing.

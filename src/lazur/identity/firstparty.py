@@ -53,7 +53,9 @@ def _scope(value: str, id: str) -> Mapping[str, Any]:
 
 
 def _public(app_id: str, name: str) -> Application:
-    return Application(app_id, app_id, "", name, public=True, properties={"publicClient": {"redirectUris": ["http://localhost"]}})
+    return Application(
+        app_id, app_id, "", name, public=True, properties={"publicClient": {"redirectUris": ["http://localhost"]}}
+    )
 
 
 FIRST_PARTY = (

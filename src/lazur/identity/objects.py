@@ -211,4 +211,3 @@ class Link:
 
 DirectoryObject = User | Group | Application | ServicePrincipal
 Stored = Tenant | DirectoryObject | AppRoleAssignment | Link
-

@@ -49,7 +49,6 @@ _TABLE: Sequence[tuple[str, str, Handler]] = (
     ("GET", "users/{}/manager", links.manager),
     ("PUT", "users/{}/manager/$ref", links.manager_set),
     ("DELETE", "users/{}/manager/$ref", links.manager_removed),
-    ("GET", "users/{}/oauth2permissiongrants", lambda asked, _: directory.no_grants(asked)),
     ("GET", "groups", groups.listed),
     ("POST", "groups", groups.created),
     ("GET", "groups/$count", groups.counted),
@@ -74,7 +73,6 @@ _TABLE: Sequence[tuple[str, str, Handler]] = (
     ("PATCH", "serviceprincipals/{}", principals.updated),
     ("DELETE", "serviceprincipals/{}", principals.deleted),
     ("GET", "serviceprincipals/{}/approleassignedto", principals.assigned_to),
-    ("GET", "serviceprincipals/{}/oauth2permissiongrants", lambda asked, _: directory.no_grants(asked)),
     ("POST", "directoryobjects/getbyids", directory.by_ids),
     ("GET", "directoryobjects/{}", directory.object_got),
     ("DELETE", "directoryobjects/{}", directory.object_deleted),
@@ -276,6 +274,8 @@ async def _about(asked: Asked, segments: Sequence[str], names: Sequence[str]) ->
         return await _ACTIONS[name][1](asked, thing)
     if name in ("approleassignments", "approleassignedto") and not isinstance(thing, Application):
         return await _assignments(asked, thing, rest)
+    if name == "oauth2permissiongrants" and asked.method == "GET" and not rest and isinstance(thing, User | ServicePrincipal):
+        return await directory.no_grants(asked)
     found = links.relation(thing, name)
     if found is None:
         return None
@@ -300,5 +300,3 @@ async def _assignments(asked: Asked, thing: DirectoryObject, rest: Sequence[str]
         case "DELETE", [key]:
             return await principals.unassigned(asked, thing, key)
     return None
-
-

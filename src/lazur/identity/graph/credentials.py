@@ -215,4 +215,3 @@ def _object(value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise bad("The request body must contain an object with the credential.")
     return value
-

@@ -313,5 +313,3 @@ async def no_new_domain(asked: Asked) -> Answer:
     """POST domains"""
     asked.scene.need(ROLES)
     raise not_here("adding domains through Graph: the operator names a directory's domains")
-
-

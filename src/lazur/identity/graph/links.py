@@ -161,9 +161,7 @@ def links_of(
     return edits
 
 
-def _linked(
-    scene: Scene, thing: DirectoryObject, found: Relation, ids: Sequence[str], *, refuse_present: bool
-) -> list[Edit]:
+def _linked(scene: Scene, thing: DirectoryObject, found: Relation, ids: Sequence[str], *, refuse_present: bool) -> list[Edit]:
     is_new = thing.object_id not in scene.directory.objects
     if not is_new:
         _need_to_link(scene, thing, found)

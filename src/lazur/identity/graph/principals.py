@@ -21,9 +21,7 @@ from lazur.identity.graph.scene import ASSIGNMENTS, ROLES, Scene
 from lazur.identity.graph.shapes import assignment
 from lazur.identity.objects import AppRoleAssignment, DirectoryObject, Group, ServicePrincipal, User
 
-_TYPED = frozenset(
-    {"appId", "accountEnabled", "displayName", "servicePrincipalType", "keyCredentials", "passwordCredentials"}
-)
+_TYPED = frozenset({"appId", "accountEnabled", "displayName", "servicePrincipalType", "keyCredentials", "passwordCredentials"})
 # An application without roles of its own is assigned to with this id.
 _NO_ROLE = "00000000-0000-0000-0000-000000000000"
 

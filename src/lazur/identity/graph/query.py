@@ -125,7 +125,7 @@ def _search(text: str) -> Predicate:
         elif word:
             name, colon, wanted = word.partition(":")
             if not colon:
-                raise unsupported_query("A search clause has the form \"property:text\", with the quotes.")
+                raise unsupported_query('A search clause has the form "property:text", with the quotes.')
             tests.append((joint, _contains(name.strip(), wanted.strip().lower())))
 
     def search(shown: Mapping[str, Any]) -> bool:
