@@ -15,7 +15,7 @@ from lazur.identity.directory import Write
 from lazur.identity.firstparty import AZ_CLI
 from lazur.identity.graph.app import routes
 from lazur.identity.graph.request import Stage
-from lazur.identity.objects import GLOBAL_ADMINISTRATOR, Application, Link, ServicePrincipal, Stored, Tenant, User
+from lazur.identity.objects import GLOBAL_ADMINISTRATOR, Application, Link, Secret, ServicePrincipal, Stored, Tenant, User
 from lazur.identity.tokens import Issuer, Subject
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.ids import SeededIds
@@ -73,13 +73,17 @@ class Desk:
         self.admin = made.secrets.admin_object_id
         self.domain = made.directory.current.home.tenant.default_domain
 
-    def token(self, object_id: str, *, app: str = AZ_CLI, audience: str = "", tenant: str = "") -> str:
+    def token(self, object_id: str, *, app: str = AZ_CLI, audience: str = "") -> str:
+        """A token of a person, through `app`, or of an application by its first secret."""
         found = self.live.current
         thing = next(t for d in found.by_id.values() if (t := d.object(object_id)))
-        kind = "servicePrincipal" if isinstance(thing, ServicePrincipal) else "user"
-        app = thing.app_id if isinstance(thing, ServicePrincipal) else app
+        program = found.application(thing.app_id if isinstance(thing, ServicePrincipal) else app)
+        assert program and isinstance(thing, User | ServicePrincipal)
+        if isinstance(thing, ServicePrincipal):
+            subject = Subject.of_service(thing, 1, program.secrets[0].key_id)
+        else:
+            subject = Subject.of_user(thing, program, "")
         issuer = Issuer(self.made.endpoints, self.made.keys, self.made.clock, SeededIds(12))
-        subject = Subject(tenant or thing.tenant_id, object_id, app, kind)  # type: ignore[arg-type]
         return issuer.access(subject, audience or self.made.endpoints.graph)
 
     async def ask(
@@ -136,8 +140,10 @@ class Desk:
 
     async def service(self, number: int, *roles: str) -> ServicePrincipal:
         """Another application of the stamp's own directory that holds directory roles."""
-        app = Application(f"bbbbbbbb-0000-4000-8000-{number:012d}", f"dddddddd-0000-4000-8000-{number:012d}", self.made.tenant,
-                          f"app{number}")  # fmt: skip
+        app = Application(
+            f"bbbbbbbb-0000-4000-8000-{number:012d}", f"dddddddd-0000-4000-8000-{number:012d}", self.made.tenant, f"app{number}",
+            secrets=(Secret.of("k1", "secret"),),
+        )  # fmt: skip
         made = ServicePrincipal(f"cccccccc-0000-4000-8000-{number:012d}", app.app_id, self.made.tenant, app.display_name)
         await self.write(app, made, *(Link("role", self.made.tenant, role, made.object_id) for role in roles))
         return made

@@ -116,6 +116,7 @@ def test_an_application_may_be_let_manage_only_what_it_made() -> None:
 def test_a_person_through_an_application_of_the_directory_is_only_themselves() -> None:
     async def test(desk: Desk) -> None:
         app = await desk.post("applications", {"displayName": "App"})
+        await desk.post("servicePrincipals", {"appId": app["appId"]})
         token = desk.token(desk.admin, app=app["appId"])
         assert (await desk.ask("GET", "me", token=token)).json["id"] == desk.admin
         for method, path in (("GET", "users"), ("GET", "me/memberOf"), ("PATCH", "me"), ("GET", "organization"),
