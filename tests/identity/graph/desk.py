@@ -141,8 +141,8 @@ class Desk:
     async def service(self, number: int, *roles: str) -> ServicePrincipal:
         """Another application of the stamp's own directory that holds directory roles."""
         app = Application(
-            f"bbbbbbbb-0000-4000-8000-{number:012d}", f"dddddddd-0000-4000-8000-{number:012d}", self.made.tenant, f"app{number}",
-            secrets=(Secret.of("k1", "secret"),),
+            f"bbbbbbbb-0000-4000-8000-{number:012d}", f"dddddddd-0000-4000-8000-{number:012d}", self.made.tenant,
+            f"app{number}", secrets=(Secret.of("k1", "secret"),),
         )  # fmt: skip
         made = ServicePrincipal(f"cccccccc-0000-4000-8000-{number:012d}", app.app_id, self.made.tenant, app.display_name)
         await self.write(app, made, *(Link("role", self.made.tenant, role, made.object_id) for role in roles))
