@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from lazur.identity.directory import LiveDirectory, Write
-from lazur.identity.objects import Tenant
+from lazur.identity.objects import ServicePrincipal, Tenant
 from lazur.identity.sealing import StampKey
 from lazur.identity.tokens import Issuer, Subject
 from lazur.kernel.clock import VirtualClock
@@ -82,11 +82,20 @@ class Door:
     # -- who asks -----------------------------------------------------------------------------------------------------
 
     def token(self, object_id: str, *, tenant: str = "", audience: str = "", late: bool = False) -> str:
-        """An access token for a principal."""
+        """An access token for a service principal, which is made when there is none of that id."""
         clock: Any = _Earlier(self.cloud.clock) if late else self.cloud.clock
         issuer = Issuer(self.endpoints, self.plane.app.keys, clock, SeededIds(7))
-        subject = Subject(tenant or self.plane.stamp.tenant, object_id, "app", "servicePrincipal")
-        return issuer.access(subject, audience or self.audience)
+        return issuer.access(self._subject(object_id, tenant or self.plane.stamp.tenant), audience or self.audience)
+
+    def _subject(self, object_id: str, tenant: str) -> Subject:
+        live = self.plane.identity.directory
+        found = live.current.by_id[tenant].object(object_id)
+        if not isinstance(found, ServicePrincipal):
+            found = ServicePrincipal(object_id, f"app of {object_id}", tenant, "somebody", type="ManagedIdentity")
+            # In memory alone: the world's documents stay those of the test.
+            live._current, _ = live.current.edited([Write(found)])
+        app = live.current.application(found.app_id)
+        return Subject.of_service(found, 1, app.secrets[0].key_id if app else "")
 
     def grant(self, object_id: str, actions: Sequence[str], scope: str, without: Sequence[str] = ()) -> None:
         """Make this the one custom role a principal holds."""

@@ -125,6 +125,7 @@ class ControlPlane:
                           stamp_key.unseal, self.presence)  # fmt: skip
         self.loop = Loop(context)
         self.secrets: Secrets
+        self.identity: Identity
         self.app: Front
 
     @classmethod
@@ -139,7 +140,7 @@ class ControlPlane:
         accounts = await _accounts(store, ids, secrets)
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
         plane = cls(store, stamp, endpoints, stamp_key, clock, ids, artifacts)
-        plane.secrets = secrets
+        plane.secrets, plane.identity = secrets, identity
         plane.app = plane._front(identity.provider, identity.verifier, identity.keys)
         await plane._grant_first_rights()
         await plane._add_machines(accounts, machines)
