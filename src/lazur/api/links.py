@@ -85,7 +85,7 @@ class Links:
         for pointer in found:
             if not pointer.ref.exclusive:
                 continue
-            holder = self._store.claims("exclusive").get(f"{pointer.ref.type}|{pointer.target.key}".lower())
+            holder = self._store.holder("exclusive", f"{pointer.ref.type}|{pointer.target.key}".lower())
             if holder is not None and holder != id.key:
                 message = f"'{pointer.target}' is already in use by '{holder}'; it can serve one resource at a time."
                 raise LazurError("ResourceInUse", message, target=pointer.path, status=409) from conflict

@@ -217,7 +217,7 @@ class Pipeline:
         module = self.registry.behaviour(declared, "admit")
         if module is None:
             return Decision()
-        pools = {p: self.store.claims(p) for p in declared.pools(decoded.spec, related, old)}
+        pools = self.store
         uid = old.uid if old else self.ids.uuid()
         facts = Facts(id, uid, old, related, pools, self.stamp, self.ids.uuid)
         decision: Decision = module.admit(decoded.spec, decoded.body, facts)

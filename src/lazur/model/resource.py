@@ -10,7 +10,7 @@ import json
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args
 
 from lazur.kernel.ids import Ids
 from lazur.model.armid import ArmId
@@ -153,23 +153,33 @@ class Resource(Generic[S]):
         """What stands beside `properties` besides the envelope."""
         return {}
 
-    @classmethod
-    def pools(cls, spec: Any, related: Mapping[str, Record], old: Record | None) -> Sequence[str]:
-        """Claim pools whose state the admission needs to see; `old` is the document that is about to change."""
-        return ()
+
+class Pools(Protocol):
+    """Who holds what, as committed. What is asked costs the same however much a pool holds; `claims` alone reads all of it."""
+
+    def holder(self, pool: str, value: str) -> str | None:
+        """The key of the resource that holds `value` of `pool`."""
+        ...
+
+    def free(self, pool: str, first: str, last: str) -> str | None:
+        """The lowest address from `first` to `last` that nobody holds in `pool`, a pool of IP addresses."""
+        ...
+
+    def claims(self, pool: str) -> Mapping[str, str]:
+        """value -> owner key of the whole pool."""
+        ...
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything an admission may look at; fetched before, so that the decision is pure."""
+    """Everything an admission may look at. It is the committed state of one moment, so that the decision is pure."""
 
     id: ArmId
     uid: str
     old: Record | None
     related: Mapping[str, Record]
     """Resources named by references, by key (a child's reference brings its parent)."""
-    claims: Mapping[str, Mapping[str, str]]
-    """pool -> value -> owner key, for the pools the type asked for."""
+    pools: Pools
     stamp: Stamp
     fresh: Callable[[], str]
     """A fresh UUID."""

@@ -12,7 +12,7 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import Claim, Record
-from lazur.model.resource import Facts
+from lazur.model.resource import Facts, Pools
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 API_VERSIONS = ("2025-07-01", "2024-07-01", "2023-11-01", "2022-01-01", "2020-11-01", "2018-11-01", "2015-06-15")
@@ -41,19 +41,25 @@ def usable(prefix: str) -> tuple[int, int]:
     return int(network.network_address) + 4, int(network.broadcast_address) - 1
 
 
+def assignable(prefix: str) -> tuple[str, str]:
+    """`usable` as text."""
+    network = ipaddress.ip_network(prefix)
+    return str(network.network_address + 4), str(network.broadcast_address - 1)
+
+
 def gateway(prefix: str) -> str:
     """The subnet's default gateway, always its first address after the network's."""
     return str(ipaddress.ip_network(prefix).network_address + 1)
 
 
-def free_address(prefixes: Iterable[str], taken: Container[str]) -> str | None:
-    """The lowest assignable address that nobody holds."""
-    for prefix in prefixes:
-        first, last = usable(prefix)
-        for number in range(first, last + 1):
-            text = str(ipaddress.ip_address(number))
-            if text not in taken:
-                return text
+def free_address(pools: Pools, pool: str, ranges: Iterable[tuple[str, str]], beside: Container[str] = ()) -> str | None:
+    """The lowest address of the `ranges` (first and last each) that nobody holds in `pool` and that is not `beside`."""
+    for first, last in ranges:
+        found = pools.free(pool, first, last)
+        while found is not None and found in beside:
+            found = pools.free(pool, str(ipaddress.ip_address(found) + 1), last)
+        if found is not None:
+            return found
     return None
 
 
@@ -86,10 +92,8 @@ def subnet_of(related: Mapping[str, Record], id: str) -> tuple[Record, Mapping[s
     return (vnet, found) if vnet and found else None
 
 
-def check_static(
-    address: str, prefixes: Sequence[str], taken: Mapping[str, str], owner: str, path: str
-) -> Iterator[LazurError]:
-    """Faults of a customer-chosen address: outside its subnet, reserved, or held by somebody else."""
+def check_static(address: str, prefixes: Sequence[str], holder: str | None, path: str) -> Iterator[LazurError]:
+    """Faults of a customer-chosen address: outside its subnet, reserved, or held by `holder`."""
     parsed = ipaddress.ip_address(address)
     home = next((p for p in prefixes if parsed in ipaddress.ip_network(p)), None)
     if home is None:
@@ -100,8 +104,7 @@ def check_static(
     if not first <= int(parsed) <= last:
         message = f"IP address {address} is reserved: Azure keeps the first four and the last address of {home}."
         yield LazurError("PrivateIPAddressInReservedRange", message, target=path)
-    holder = taken.get(address)
-    if holder is not None and holder != owner:
+    if holder is not None:
         message = f"IP address {address} is already allocated to resource {holder}."
         yield LazurError("PrivateIPAddressIsAllocated", message, target=path)
 
@@ -118,19 +121,20 @@ def settle_address(facts: Facts, claims: list[Claim], subnet: str, name: str, st
     if found is None:
         return None
     pool, prefixes, key = pool_of(found[0], found[1]["name"]), subnet_prefixes(found[1]), facts.id.key
-    mine = {c.value for c in claims if c.pool == pool}
     # What another configuration of the same resource was just given is as taken as anybody else's.
-    taken = {**facts.claims.get(pool, {}), **dict.fromkeys(mine, f"{key} (another configuration)")}
+    mine = {c.value for c in claims if c.pool == pool}
     if static is not None:
-        faults = list(check_static(static, prefixes, taken, key, path))
+        holder = f"{key} (another configuration)" if static in mine else facts.pools.holder(pool, static)
+        faults = list(check_static(static, prefixes, None if holder == key else holder, path))
         if faults:
             return faults
         address: str | None = static
     else:
         before = facts.old.allocated.get("addresses", {}).get(name) if facts.old else None
-        address = before if before is not None and taken.get(before) == key else free_address(prefixes, taken)
+        kept = before is not None and before not in mine and facts.pools.holder(pool, before) == key
+        address = before if kept else free_address(facts.pools, pool, map(assignable, prefixes), mine)
     if address is None:
-        message = f"Subnet '{found[1]['name']}' with prefix {', '.join(prefixes)} has no free address; {len(taken)} are in use."
+        message = f"Subnet '{found[1]['name']}' with prefix {', '.join(prefixes)} has no free address."
         return [LazurError("SubnetIsFull", message, target=path, status=409)]
     claims.append(Claim(pool, address, key))
     return address

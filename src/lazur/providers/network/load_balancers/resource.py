@@ -8,10 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lazur.kernel.errors import LazurError
-from lazur.model.documents import Record
 from lazur.model.fields import Caseless, Model, Ref, SubResource
 from lazur.model.resource import Embedded, Rendering, Resource
-from lazur.providers.network.common import API_VERSIONS, Address, pool_of, subnet_of
+from lazur.providers.network.common import API_VERSIONS, Address
 
 NETWORK = "Microsoft.Network"
 TYPE = f"{NETWORK}/loadBalancers"
@@ -245,13 +244,6 @@ class LoadBalancer(Resource[LoadBalancerSpec]):
             "backendAddressPools": [{"name": "pool"}],
         },
     }
-
-    @classmethod
-    def pools(cls, spec: LoadBalancerSpec, related: Mapping[str, Record], old: Any) -> list[str]:
-        """The pools of the subnets its internal frontends lie in."""
-        subnets = [f.properties.subnet.id for f in spec.frontend_ip_configurations if f.properties.subnet]
-        found = [subnet_of(related, s) for s in subnets]
-        return sorted({pool_of(f[0], f[1]["name"]) for f in found if f})
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:

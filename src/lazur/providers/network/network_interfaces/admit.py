@@ -64,10 +64,9 @@ def _network(subnet: str) -> str:
 
 
 def _mac(facts: Facts) -> str:
-    taken = facts.claims.get("mac", {})
     for n in range(64):
         digits = (facts.uid if n == 0 else facts.fresh()).replace("-", "")[:6]
         mac = f"{_OUI}:{digits[:2]}:{digits[2:4]}:{digits[4:6]}"
-        if mac not in taken:
+        if facts.pools.holder("mac", mac) is None:
             return mac
     raise LazurError("MacAddressPoolExhausted", "No free hardware address was found.", status=409)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from lazur.kernel.errors import LazurError
-from lazur.model.documents import Record
 from lazur.model.fields import Caseless, Model, Ref, SubResource
 from lazur.model.resource import Embedded, Rendering, Resource
-from lazur.providers.network.common import API_VERSIONS, Address, pool_of, subnet_of
+from lazur.providers.network.common import API_VERSIONS, Address
 
 NETWORK = "Microsoft.Network"
 BALANCER = f"{NETWORK}/loadBalancers"
@@ -116,12 +115,6 @@ class NetworkInterface(Resource[NetworkInterfaceSpec]):
             "networkSecurityGroup": {"id": "@Microsoft.Network/networkSecurityGroups"},
         },
     }
-
-    @classmethod
-    def pools(cls, spec: NetworkInterfaceSpec, related: Mapping[str, Record], old: Any) -> list[str]:
-        """The pools of all subnets it has an address in."""
-        found = [subnet_of(related, c.properties.subnet.id) for c in spec.ip_configurations if c.properties.subnet]
-        return ["mac", *sorted({pool_of(f[0], f[1]["name"]) for f in found if f})]
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:

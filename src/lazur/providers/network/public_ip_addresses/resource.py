@@ -45,11 +45,6 @@ class PublicIPAddress(Resource[PublicIPAddressSpec]):
     example: ClassVar = {"location": "local", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
 
     @classmethod
-    def pools(cls, spec: PublicIPAddressSpec, related: Any, old: Any) -> list[str]:
-        """The public pool and the names under the region's domain."""
-        return ["public", "label"]
-
-    @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """With the address and what it serves."""
         properties = {

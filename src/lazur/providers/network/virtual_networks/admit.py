@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import Claim, Record
 from lazur.model.resource import Decision, Facts
-from lazur.providers.network.common import child_named, free_address, pool_of, subnet_prefixes, usable
+from lazur.providers.network.common import assignable, child_named, free_address, pool_of, subnet_prefixes, usable
 from lazur.providers.network.virtual_networks.resource import Subnet, VirtualNetworkSpec
 
 # The lowest addresses of the transit network belong to the rack itself.
@@ -20,15 +20,13 @@ def admit(spec: VirtualNetworkSpec, body: dict[str, Any], facts: Facts) -> Decis
     """Choose the network's address on the transit network once and for ever."""
     key = facts.id.key
     if facts.old is not None:
-        faults = [f for i, s in enumerate(spec.subnets) for f in _keeps_addresses(s, i, facts)]
+        moved = {i: s for i, s in enumerate(spec.subnets) if _moves(s, facts.old)}
+        settled = {pool: facts.pools.claims(pool) for pool in (pool_of(facts.old, s.name) for s in moved.values())}
+        faults = [f for i, s in moved.items() for f in _keeps_addresses(s, i, settled[pool_of(facts.old, s.name)])]
         held = facts.old.allocated["transitAddress"]
-        moved = [pool_of(facts.old, s.name) for s in spec.subnets if _moves(s, facts.old)]
-        settled = {pool: facts.claims.get(pool, {}) for pool in moved}
         return Decision(faults, claims=[Claim("transit", held, key)], settled=settled)
-    taken = set(facts.claims.get("transit", {}))
     network = ipaddress.ip_network(facts.stamp.transit_prefix)
-    taken |= {str(network.network_address + n) for n in range(_RESERVED)}
-    address = free_address([facts.stamp.transit_prefix], taken)
+    address = free_address(facts.pools, "transit", [(str(network.network_address + _RESERVED), assignable(str(network))[1])])
     if address is None:
         message = f"No address is left in the transit network {facts.stamp.transit_prefix}; delete a virtual network."
         return Decision([LazurError("VirtualNetworkCountLimitReached", message, status=409)])
@@ -41,10 +39,8 @@ def _moves(subnet: Subnet, old: Record) -> bool:
     return before is not None and sorted(subnet_prefixes(before)) != sorted(subnet.properties.prefixes())
 
 
-def _keeps_addresses(subnet: Subnet, index: int, facts: Facts) -> Iterator[LazurError]:
+def _keeps_addresses(subnet: Subnet, index: int, held: Mapping[str, str]) -> Iterator[LazurError]:
     """A fault naming everybody whose address the subnet's new ranges would not hold any more."""
-    assert facts.old is not None
-    held = facts.claims.get(pool_of(facts.old, subnet.name), {})
     ranges = [(ipaddress.ip_network(p).version, usable(p)) for p in subnet.properties.prefixes()]
     lost = {a: owner for a, owner in held.items() if not _within(ipaddress.ip_address(a), ranges)}
     if lost:

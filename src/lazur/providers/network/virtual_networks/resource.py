@@ -11,7 +11,7 @@ from pydantic import Field
 from lazur.kernel.errors import LazurError
 from lazur.model.fields import Model, Ref, SubResource
 from lazur.model.resource import Embedded, Rendering, Resource
-from lazur.providers.network.common import API_VERSIONS, Address, Prefix, pool_of
+from lazur.providers.network.common import API_VERSIONS, Address, Prefix
 
 NSG = "Microsoft.Network/networkSecurityGroups"
 
@@ -126,12 +126,6 @@ class VirtualNetwork(Resource[VirtualNetworkSpec]):
             "subnets": [{"name": "default", "properties": {"addressPrefix": "10.0.0.0/24"}}],
         },
     }
-
-    @classmethod
-    def pools(cls, spec: VirtualNetworkSpec, related: Any, old: Any) -> list[str]:
-        """The pool gateway addresses come from, and those of the subnets as they were."""
-        before = old.properties.get("subnets", []) if old is not None else []
-        return ["transit", *(pool_of(old, s["name"]) for s in before)]
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:

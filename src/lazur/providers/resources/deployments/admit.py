@@ -84,7 +84,7 @@ def _on_error(spec: DeploymentSpec) -> Iterator[LazurError]:
 
 
 def _too_many(facts: Facts) -> Iterator[LazurError]:
-    known = facts.claims.get(history_pool(facts.id), {})
+    known = facts.pools.claims(history_pool(facts.id))
     if len(known) >= _MOST and facts.id.name.lower() not in known:
         message = (
             f"Creating the deployment '{facts.id.name}' would exceed the quota of '{_MOST}'. The current deployment count is "

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
 
-from lazur.model.documents import Record
 from lazur.model.fields import Caseless, Model, WriteOnly
 from lazur.model.resource import Action, Answers, Rendering, Resource, View
 from lazur.providers.resources.deployments.shown import operations, properties
@@ -103,11 +102,6 @@ class Deployment(Resource[DeploymentSpec]):
             },
         }
     }
-
-    @classmethod
-    def pools(cls, spec: Any, related: Mapping[str, Record], old: Record | None) -> Sequence[str]:
-        """The names its scope's history holds."""
-        return [f"history|{k}/providers/{cls.type}".lower() for k, r in related.items() if r.id.namespace is None]
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
