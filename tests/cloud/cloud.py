@@ -387,7 +387,7 @@ class Cloud:
     def digest(self) -> str:
         """A hash of the whole durable state, to the last version number; but for the keys, which no seed may choose."""
         db = self.world.store._writer
-        tables = ("resources", "operations", "refs", "claims", "desires", "feed", "generations")
+        tables = ("resources", "operations", "refs", "claims", "desires", "feed")
         rows = [db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
         return hashlib.sha256(dumps([rows, self.outside()]).encode()).hexdigest()
 

@@ -160,6 +160,34 @@ def test_a_change_wakes_both_ends_of_its_references() -> None:
     play(ready, story)
 
 
+def test_what_a_plan_has_just_written_is_no_news_to_itself() -> None:
+    async def reconcile(context: Context, record: Record) -> Plan:
+        if record.status.get("seen") == record.generation:
+            return Plan(Ready())
+        if "place" not in record.allocated:
+            return Plan(Waiting("for its place to be written"), allocated={"place": 1})
+        return Plan(Ready(), status={"seen": record.generation})
+
+    async def story(garage: Garage) -> None:
+        await garage.write("watcher", to=["a"])
+        await garage.clock.sleep(5)
+        garage.turns.clear()
+        await garage.write("a")
+        await garage.clock.sleep(5)
+        names = [name for name, _ in garage.turns]
+        assert names.count("a") == 2, "once for the write and once for what was allocated"
+        assert garage.state("a") == "Succeeded"
+        assert "watcher" in names, "others learn of it"
+        garage.turns.clear()
+        await garage.write("a")
+        await garage.clock.sleep(5)
+        found = garage.get("a")
+        assert found is not None and found.status == {"seen": 2}
+        assert [name for name, _ in garage.turns].count("a") == 1
+
+    play(reconcile, story)
+
+
 def test_a_deleted_referrer_wakes_what_it_referred_to() -> None:
     async def story(garage: Garage) -> None:
         await garage.write("target")

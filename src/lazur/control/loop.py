@@ -53,6 +53,8 @@ class Loop:
         self._timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._work = asyncio.Event()
         self._behaviour: dict[str, Any] = {}
+        # The version of a document that a plan's own commit makes: seeing it come by is no news.
+        self._echoes: dict[str, int] = {}
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -109,9 +111,12 @@ class Loop:
     def _wake_around(self, key: str) -> None:
         """A resource changed: itself, whoever refers to it, whatever it needs, and its resource group.
 
-        What it merely watches (a deployment its resources) has nothing to learn from it.
+        What it merely watches (a deployment its resources) has nothing to learn from it, nor has a resource from what its
+        own plan has just written.
         """
-        self.wake(key)
+        record = self.context.store.get(key)
+        if record is None or self._echoes.pop(key, 0) != record.version:
+            self.wake(key)
         for reference in self.context.store.referrers(key):
             self.wake(reference.source)
         for reference in self.context.store.references(key):
@@ -255,8 +260,17 @@ class Loop:
 
     async def _commit(self, record: Record, plan: Plan) -> None:
         change = self.change(record, plan)
-        if change is not None:
+        if change is None:
+            return
+        settled = plan.allocated is None or plan.allocated == record.allocated
+        if settled and any(r.key == record.key for r in change.records):
+            # What was just allocated is news: a plan may have waited for it to be written.
+            self._echoes[record.key] = record.version + 1
+        try:
             await self.context.store.commit(change)
+        except BaseException:
+            self._echoes.pop(record.key, None)
+            raise
 
     def change(self, record: Record, plan: Plan) -> Change | None:
         """The transaction that carries out `plan`, or None when nothing would change."""
