@@ -32,6 +32,9 @@ _CORRELATION = re.compile(r"^[0-9A-Za-z-]{1,64}$")
 Authenticate = Callable[[str | None], Caller]
 """`Authorization` header -> the caller; raises a `LazurError` with status 401."""
 
+Challenge = Callable[[str], str]
+"""Path -> `WWW-Authenticate`: where to get a token for what lies there."""
+
 Anonymous = Callable[[HttpRequest], Awaitable[HttpResponse | None]]
 """Answers requests that need no token (metadata, signed artifacts), or returns None."""
 
@@ -39,7 +42,9 @@ Anonymous = Callable[[HttpRequest], Awaitable[HttpResponse | None]]
 class ArmApp:
     """The ARM endpoint as an ASGI application."""
 
-    def __init__(self, routes: Routes, authenticate: Authenticate, anonymous: Anonymous, ids: Ids, challenge: str) -> None:
+    def __init__(
+        self, routes: Routes, authenticate: Authenticate, anonymous: Anonymous, ids: Ids, challenge: Challenge
+    ) -> None:
         self._routes = routes
         self._authenticate = authenticate
         self._anonymous = anonymous
@@ -76,16 +81,16 @@ class ArmApp:
             request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller, correlation)
             return render(await self._routes.answer(request))
         except LazurError as error:
-            return self._refusal(error)
+            return self._refusal(error, path)
         except Exception:
             log.exception("unexpected failure", correlation=correlation, path=path)
             message = f"The server encountered an unexpected error. Correlation id: {correlation}."
-            return self._refusal(LazurError("InternalServerError", message, status=500))
+            return self._refusal(LazurError("InternalServerError", message, status=500), path)
 
-    def _refusal(self, error: LazurError) -> HttpResponse:
+    def _refusal(self, error: LazurError, path: str) -> HttpResponse:
         response = render(Response(error.status, {"error": error.body()}))
         if error.status == 401:
-            response.headers["WWW-Authenticate"] = self._challenge
+            response.headers["WWW-Authenticate"] = self._challenge(path)
         if error.retryable:
             response.headers["Retry-After"] = "1"
         response.headers["x-ms-failure-cause"] = "gateway" if error.status >= 500 else "client"

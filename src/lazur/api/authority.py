@@ -7,7 +7,6 @@ the last commit. Must never look at the resource that is asked for: not yours an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
@@ -34,6 +33,7 @@ class Authority:
         self._standing = tuple(standing)
         self._edition: tuple[int, ...] = ()
         self._rights = Rights(standing)
+        self._tenants: tuple[int, dict[str, str]] = (-1, {})
         self._locks: tuple[int, dict[str, list[Record]]] = (-1, {})
 
     # -- rights -------------------------------------------------------------------------------------------------------
@@ -55,6 +55,14 @@ class Authority:
             self._rights = Rights([*self._standing, *self._assigned()], self._hierarchy())
             self._edition = edition
         return self._rights
+
+    def tenant_of(self, scope: ArmId) -> str:
+        """The directory that `scope` belongs to; empty for a subscription nobody has."""
+        edition = self._store.edition(SUBSCRIPTIONS)
+        if edition != self._tenants[0]:
+            rows = self._store.document(SUBSCRIPTIONS).content or ()
+            self._tenants = (edition, {row["id"]: row["tenant"] for row in rows})
+        return self._tenants[1].get(scope.subscription.lower(), "") if scope.subscription else scope.tenant
 
     def assign(self, *standing: Assignment) -> None:
         """Replace what holds without being stored."""
@@ -124,14 +132,10 @@ def roles_of(record: Record) -> Iterable[Role]:
     """The roles that a stored definition comes to, one for each of its permissions."""
     said = record.properties
     for permission in said.get("permissions", ()):
-        yield Role(record.id.name, str(said.get("roleName", "")), *(_patterns(permission, n) for n in _PARTS))
-
-
-_PARTS = ("actions", "notActions", "dataActions", "notDataActions")
-
-
-def _patterns(permission: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    return tuple(permission.get(name) or ())
+        given, taken, data, not_data = (
+            tuple(permission.get(n) or ()) for n in ("actions", "notActions", "dataActions", "notDataActions")
+        )
+        yield Role(record.id.name, str(said.get("roleName", "")), given, taken, data, not_data)
 
 
 def _climb(parents: Mapping[str, str], key: str) -> Iterator[str]:

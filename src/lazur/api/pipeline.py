@@ -25,7 +25,7 @@ from lazur.model.documents import FAILED, SUCCEEDED, Change, Operation, Record, 
 from lazur.model.fields import carried, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
-from lazur.model.rights import Caller, denial, right
+from lazur.model.rights import Caller, Principals, denial, right
 from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
 
@@ -48,7 +48,7 @@ class Pipeline:
 
     def __init__(
         self, registry: Registry, store: Store, stamp: Stamp, clock: Clock, ids: Ids, seal: Seal,
-        authority: Authority, sign: Callable[[str], str],
+        authority: Authority, principals: Principals, sign: Callable[[str], str],
     ) -> None:  # fmt: skip
         self.registry = registry
         self.store = store
@@ -58,6 +58,7 @@ class Pipeline:
         self.presenter = Presenter(registry, store)
         self._seal = seal
         self.authority = authority
+        self.principals = principals
         self._links = Links(registry, store, authority, self.presenter)
         self.tools = Tools(ids, sign)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -219,7 +220,11 @@ class Pipeline:
             return Decision()
         pools = self.store
         uid = old.uid if old else self.ids.uuid()
-        facts = Facts(id, uid, old, related, pools, self.stamp, self.ids.uuid)
+        tenant = self.authority.tenant_of(id)
+        facts = Facts(
+            id, uid, old, related, pools, self.stamp, self.ids.uuid, lambda scope: self.authority.rights.over(scope),
+            lambda object_id: self.principals.kind(tenant, object_id),
+        )  # fmt: skip
         decision: Decision = module.admit(decoded.spec, decoded.body, facts)
         if old is None:
             allocated = {**(decision.allocated or {}), "@uid": uid}
@@ -241,6 +246,7 @@ class Pipeline:
         targets = [(p, self.registry.canonical(p.target.of(caller.tenant)).key) for p in found if not id.contains(p.target)]
         released = self._links.released(id)
         references = [Reference(id.key, p.named, t, not p.ref.soft and (p.named, t) not in released) for p, t in targets]
+        references += decision.references
         claims = [*decision.claims, *exclusive(id, found)]
         # A child is there as long as its parent's document says so, and nothing else can be asked for in the transaction.
         parents = {self.registry.document_of(t).key for t in (p.target for p in found) if self.registry.embedded(t)}

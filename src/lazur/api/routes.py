@@ -45,6 +45,7 @@ class Routes:
         scope, rest = address(parts, request.caller.tenant)
         if scope.base is not None or scope.namespace is not None:
             self._registry.holder_of(scope)
+        self._of_its_directory(request, scope)
         answer = await self._of_provider(request, scope, rest)
         if answer is not None:
             return answer
@@ -53,6 +54,16 @@ class Routes:
         if scope.group is not None and scope.namespace is None:
             return await self._in_group(request, scope, rest)
         raise _no_route(request)
+
+    def _of_its_directory(self, request: Request, scope: ArmId) -> None:
+        """Refuse a token of another directory than the subscription's, as Azure does: clients then ask at the right one."""
+        tenant, own = self._pipeline.authority.tenant_of(scope), request.caller.tenant
+        if tenant not in ("", own):
+            message = (
+                f"The access token is from the wrong issuer. It must match the tenant '{tenant}' associated with this "
+                f"subscription; it is of '{own}'."
+            )
+            raise LazurError("InvalidAuthenticationTokenTenant", message, status=401)
 
     # -- routes that providers declare --------------------------------------------------------------------------------
 

@@ -34,10 +34,11 @@ from lazur.control.context import Context
 from lazur.control.loop import Loop
 from lazur.control.presence import Presence
 from lazur.identity import app as identity_app
-from lazur.identity.directory import Secrets
+from lazur.identity.directory import LiveDirectory, Secrets
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.keys import KeyRing
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
+from lazur.identity.objects import Group, ServicePrincipal, User
 from lazur.identity.provider import OpenIdProvider
 from lazur.identity.sealing import StampKey
 from lazur.identity.service import Identity
@@ -104,11 +105,27 @@ class StoredDocument:
         await self._store.commit(Change(documents=[Document(self._name, version, document)]))
 
 
+class DirectoryPrincipals:
+    """`Principals` over the live directories."""
+
+    def __init__(self, directory: LiveDirectory) -> None:
+        self._live = directory
+
+    def kind(self, tenant: str, object_id: str) -> str:
+        directory = self._live.current.directory(tenant)
+        found = directory.object(object_id) if directory else None
+        return type(found).__name__ if isinstance(found, User | Group | ServicePrincipal) else ""
+
+    def groups(self, tenant: str, object_id: str) -> tuple[str, ...]:
+        directory = self._live.current.directory(tenant)
+        return directory.groups_of(object_id) if directory else ()
+
+
 class ControlPlane:
     """API, identity and controllers of one stamp. `run` serves the loop; `app` answers HTTP."""
 
-    def __init__(self, store: Store, stamp: Stamp, endpoints: Endpoints, stamp_key: StampKey, clock: Clock, ids: Ids,
-                 artifacts: Path | None) -> None:  # fmt: skip
+    def __init__(self, store: Store, stamp: Stamp, endpoints: Endpoints, identity: Identity, stamp_key: StampKey,
+                 clock: Clock, ids: Ids, artifacts: Path | None) -> None:  # fmt: skip
         self.store = store
         self.stamp = stamp
         self.endpoints = endpoints
@@ -119,14 +136,14 @@ class ControlPlane:
         self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
-        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, self.authority, self.sign)
+        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, self.authority,
+                                 DirectoryPrincipals(identity.directory), self.sign)  # fmt: skip
         self.presence = Presence(clock)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
                           stamp_key.unseal, self.presence)  # fmt: skip
         self.loop = Loop(context)
-        self.secrets: Secrets
-        self.identity: Identity
-        self.app: Front
+        self.identity, self.secrets = identity, identity.secrets
+        self.app = self._front(identity.provider, identity.verifier, identity.keys)
 
     @classmethod
     async def open(
@@ -139,9 +156,7 @@ class ControlPlane:
         secrets = identity.secrets
         accounts = await _accounts(store, ids, secrets)
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
-        plane = cls(store, stamp, endpoints, stamp_key, clock, ids, artifacts)
-        plane.secrets, plane.identity = secrets, identity
-        plane.app = plane._front(identity.provider, identity.verifier, identity.keys)
+        plane = cls(store, stamp, endpoints, identity, stamp_key, clock, ids, artifacts)
         await plane._grant_first_rights()
         await plane._add_machines(accounts, machines)
         return plane
@@ -161,15 +176,22 @@ class ControlPlane:
         accepted = self.endpoints.accepted_by_arm
 
         def authenticate(header: str | None) -> Caller:
-            found = verifier.verify(bearer(header), accepted, tenant=self.stamp.tenant)
+            found = verifier.verify(bearer(header), accepted)
             kind = "User" if found.kind == "user" else "ServicePrincipal"
             return Caller(found.tenant_id, found.object_id, found.upn or found.app_id, kind, found.app_id, found.groups)
 
         arm = ArmApp(
             Routes(self.pipeline), authenticate, self._anonymous, self.ids,
-            challenge(self.endpoints, self.stamp.tenant),
+            self._challenge,
         )  # fmt: skip
         return Front(arm, Router(routes=identity_app.routes(provider)), self.endpoints, keys)
+
+    def _challenge(self, path: str) -> str:
+        """Where to sign in for what lies at `path`: clients find a subscription's directory by it."""
+        parts = [p for p in path.split("/") if p][:2]
+        of_subscription = len(parts) == 2 and parts[0].lower() == "subscriptions"
+        tenant = self.authority.tenant_of(ArmId(parts[1])) if of_subscription else ""
+        return challenge(self.endpoints, tenant or self.stamp.tenant)
 
     async def _anonymous(self, http: Request) -> Response | None:
         """What needs no token: where the cloud's endpoints are, image aliases, artifacts by signed link."""

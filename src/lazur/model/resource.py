@@ -183,6 +183,10 @@ class Facts:
     stamp: Stamp
     fresh: Callable[[], str]
     """A fresh UUID."""
+    over: Callable[[ArmId], Sequence[str]]
+    """The keys of a scope and of everything above it, nearest first."""
+    kind_of: Callable[[str], str]
+    """What kind of principal an object id is in the directory this resource belongs to; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,8 @@ class Decision:
     intent: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
     """A body to store instead of the client's, where Azure writes chosen names back."""
+    references: Sequence[Reference] = ()
+    """What the resource refers to beside what its fields are marked with."""
     settled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Pools whose whole content this decision stands on; the commit is refused when one has changed meanwhile."""
 

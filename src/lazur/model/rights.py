@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
@@ -37,6 +37,18 @@ class Caller:
         return cls(**fields)
 
 
+class Principals(Protocol):
+    """Who there is in the directories, as far as rights need to know."""
+
+    def kind(self, tenant: str, object_id: str) -> str:
+        """`User`, `Group` or `ServicePrincipal`; empty for nobody of that directory."""
+        ...
+
+    def groups(self, tenant: str, object_id: str) -> tuple[str, ...]:
+        """The groups it is in, directly or through others."""
+        ...
+
+
 @dataclass(frozen=True)
 class Role:
     """A role definition: what it allows and what it takes back, as ARM action patterns with `*`.
@@ -50,6 +62,7 @@ class Role:
     not_actions: tuple[str, ...] = ()
     data_actions: tuple[str, ...] = ()
     not_data_actions: tuple[str, ...] = ()
+    description: str = ""
 
     def grants(self, action: str, data: bool = False) -> bool:
         """Whether the role allows `action` (lower-case)."""

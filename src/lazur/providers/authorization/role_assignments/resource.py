@@ -7,6 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from lazur.kernel.clock import rfc3339
 from lazur.model.fields import Caseless, IdText, Model, Mut
 from lazur.model.resource import Answers, Rendering, Resource
+from lazur.providers.authorization.roles import CUSTOM_ROLES
+
+ASSIGNED = "assigned"
+"""Claim pool: which principal holds which role where."""
 
 
 class RoleAssignmentSpec(Model):
@@ -47,11 +51,15 @@ class RoleAssignment(Resource[RoleAssignmentSpec]):
     }
 
     @classmethod
+    def pools(cls, spec: RoleAssignmentSpec, related: Any, old: Any) -> list[str]:
+        """What is assigned, and the customers' own roles."""
+        return [ASSIGNED, CUSTOM_ROLES]
+
+    @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """With its scope and who made it."""
         record = shown.record
         return {
-            "principalType": "User",
             **shown.properties,
             "scope": str(record.id.scope),
             "createdOn": rfc3339(record.created),

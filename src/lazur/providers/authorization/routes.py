@@ -1,0 +1,235 @@
+"""What Microsoft.Authorization answers beside its stored types: lists over scopes, built-in roles, permissions, who may what.
+
+Must never show an assignment or a role to a caller who may not read it at the scope that was asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lazur.api.authority import roles_of
+from lazur.api.lists import paged
+from lazur.api.message import Request, Response
+from lazur.api.pipeline import Pipeline
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.documents import Record
+from lazur.model.registry import Route
+from lazur.model.rights import BUILT_IN, Caller, Role
+from lazur.providers.authorization.locks.resource import Lock
+from lazur.providers.authorization.role_assignments.resource import RoleAssignment
+from lazur.providers.authorization.role_definitions.resource import RoleDefinition
+from lazur.providers.authorization.roles import CUSTOM_ROLES, assignable, built_in, definition
+
+_EVERYWHERE = ("tenant", "managementGroup", "subscription", "group", "resource")
+_TERM = re.compile(
+    r"\s*(?:(atScope|atScopeAndBelow|atExactScope)\(\)|(assignedTo)\('([^']*)'\)|(\w+)\s+eq\s+'([^']*)')\s*", re.IGNORECASE
+)
+
+Terms = dict[str, str]
+
+
+def _terms(request: Request, known: Sequence[str]) -> Terms:
+    """The terms of `$filter`, by lower-case name; raises for one that is not known."""
+    found: Terms = {}
+    text = request.query.get("$filter", "").strip()
+    for part in re.split(r"\s+and\s+", text, flags=re.IGNORECASE) if text else ():
+        match = _TERM.fullmatch(part)
+        name = next((g for g in (match[1], match[2], match[4]) if g), "") if match else ""
+        if not match or name.lower() not in (k.lower() for k in known):
+            message = f"The filter '{part[:80]}' is not supported. Use: {', '.join(known)}."
+            raise LazurError("UnsupportedFilter", message, target="$filter")
+        found[name.lower()] = match[3] or match[5] or ""
+    return found
+
+
+# -- role assignments -------------------------------------------------------------------------------------------------
+
+
+def assignments(pipeline: Pipeline, request: Request) -> Response:
+    """Assignments at the scope, above and below it, or what the filter leaves of them."""
+    terms = _terms(request, ("atScope()", "atScope", "atExactScope", "assignedTo", "principalId", "roleDefinitionId"))
+    over = pipeline.authority.rights.over(request.scope)
+    below = "" if {"atscope", "assignedto", "atexactscope"} & terms.keys() else _prefix(request.scope)
+    keys = over[:1] if "atexactscope" in terms else over
+    who = terms.get("principalid")
+    group = pipeline.principals.groups(request.caller.tenant, terms["assignedto"]) if "assignedto" in terms else ()
+    shown = []
+    for record in pipeline.store.list(type=RoleAssignment.type):
+        said = record.properties
+        if record.id.scope.key not in keys and not (below and record.id.scope.key.startswith(below)):
+            continue
+        if who is not None and said["principalId"].lower() != who.lower():
+            continue
+        if "assignedto" in terms and said["principalId"] not in (terms["assignedto"], *group):
+            continue
+        wanted = terms.get("roledefinitionid")
+        if wanted and ArmId.parse(said["roleDefinitionId"]).name.lower() != wanted.rpartition("/")[2].lower():
+            continue
+        shown.append(pipeline.presenter.show(record))
+    return paged(pipeline, request, shown)
+
+
+def _prefix(scope: ArmId) -> str:
+    return scope.key.rstrip("/") + "/"
+
+
+# -- role definitions -------------------------------------------------------------------------------------------------
+
+
+def definitions(pipeline: Pipeline, request: Request) -> Response:
+    """Built-in roles, and the directory's own that can be assigned at the scope."""
+    terms = _terms(request, ("roleName", "type", "atScopeAndBelow", "atScope"))
+    shown = [built_in(role, request.scope) for role in BUILT_IN.values()]
+    shown += [_custom(pipeline, r, request.scope) for r in _assignable(pipeline, request, "atscopeandbelow" in terms)]
+    for name in ("roleName", "type"):
+        if name.lower() in terms:
+            shown = [d for d in shown if d["properties"][name].lower() == terms[name.lower()].lower()]
+    return paged(pipeline, request, shown)
+
+
+def _assignable(pipeline: Pipeline, request: Request, below: bool) -> Iterator[Record]:
+    over, tenant = pipeline.authority.rights.over(request.scope), request.caller.tenant
+    for record in pipeline.store.list(type=RoleDefinition.type):
+        scopes = record.properties["assignableScopes"]
+        under = below and any(request.scope.contains(ArmId.parse(s, tenant)) for s in scopes)
+        if _of_directory(pipeline, record, tenant) and (under or assignable(scopes, over, tenant)):
+            yield record
+
+
+def _of_directory(pipeline: Pipeline, record: Record, tenant: str) -> bool:
+    return pipeline.authority.tenant_of(record.id) == tenant
+
+
+def definition_of(pipeline: Pipeline, request: Request, name: str) -> dict[str, Any]:
+    """One role, whatever scope it is asked for at: roles belong to the directory."""
+    id = request.scope.resource(RoleDefinition.type, name)
+    pipeline.authority.authorise(request.caller, f"{RoleDefinition.type}/read", id)
+    role = BUILT_IN.get(name.lower())
+    if role is not None:
+        return built_in(role, request.scope)
+    holder = pipeline.store.holder(CUSTOM_ROLES, name.lower())
+    record = pipeline.store.get(holder) if holder else None
+    if record is None or not _of_directory(pipeline, record, request.caller.tenant):
+        pipeline.has_container(id)
+        message = f"The specified role definition with ID '{name}' does not exist."
+        raise LazurError("RoleDefinitionDoesNotExist", message, status=404)
+    return _custom(pipeline, record, request.scope)
+
+
+def _custom(pipeline: Pipeline, record: Record, scope: ArmId) -> dict[str, Any]:
+    return definition(scope, record.id.name, pipeline.presenter.show(record)["properties"])
+
+
+# -- locks --------------------------------------------------------------------------------------------------------------
+
+
+def locks(pipeline: Pipeline, request: Request) -> Response:
+    """Locks at the scope and below it; with `atScope()` those at the scope alone."""
+    terms = _terms(request, ("atScope",))
+    own, below = request.scope.key, "" if "atscope" in terms else _prefix(request.scope)
+    found = pipeline.store.list(type=Lock.type)
+    shown = [r for r in found if r.id.scope.key == own or (below and r.id.scope.key.startswith(below))]
+    return paged(pipeline, request, [pipeline.presenter.show(r) for r in shown])
+
+
+# -- what one may -------------------------------------------------------------------------------------------------------
+
+
+def permissions(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """What the caller may do at the scope: the permissions of every role it holds there."""
+    held = pipeline.authority.rights.roles(request.caller, request.scope)
+    names = ("actions", "notActions", "dataActions", "notDataActions")
+    return {"value": [dict(zip(names, map(list, _patterns(role)), strict=True)) for role in held]}
+
+
+def _patterns(role: Role) -> tuple[Sequence[str], ...]:
+    return role.actions, role.not_actions, role.data_actions, role.not_data_actions
+
+
+def check_access(pipeline: Pipeline, request: Request) -> list[dict[str, Any]]:
+    """Whether a principal may do some actions here, and by which assignment."""
+    body = request.body()
+    subject = (body.get("Subject") or body.get("subject") or {}) if isinstance(body, dict) else {}
+    attributes = subject.get("Attributes") or subject.get("attributes") or {}
+    object_id = attributes.get("ObjectId") or attributes.get("objectId")
+    actions = (body.get("Actions") or body.get("actions") or []) if isinstance(body, dict) else []
+    named = all(isinstance(a, dict) and isinstance(a.get("Id") or a.get("id"), str) for a in actions)
+    if not isinstance(object_id, str) or not named:
+        message = "The body must have 'Subject.Attributes.ObjectId' and 'Actions', a list of objects with 'Id'."
+        raise LazurError("InvalidRequestContent", message)
+    tenant = request.caller.tenant
+    groups = pipeline.principals.groups(tenant, object_id)
+    who = Caller(tenant, object_id, object_id, pipeline.principals.kind(tenant, object_id) or "User", groups=groups)
+    return [_decision(pipeline, request.scope, who, a.get("Id") or a["id"], bool(a.get("IsDataAction"))) for a in actions]
+
+
+def _decision(pipeline: Pipeline, scope: ArmId, who: Caller, action: str, data: bool) -> dict[str, Any]:
+    allowed = pipeline.authority.may(who, action, scope, data=data)
+    out: dict[str, Any] = {"actionId": action, "isDataAction": data, "accessDecision": "Allowed" if allowed else "NotAllowed"}
+    over = pipeline.authority.rights.over(scope)
+    for record in pipeline.store.list(type=RoleAssignment.type) if allowed else ():
+        said = record.properties
+        mine = said["principalId"] in (who.object_id, *who.groups) and record.id.scope.key in over
+        if mine and any(r.grants(action.lower(), data) for r in _roles(pipeline, said["roleDefinitionId"])):
+            return {**out, "roleAssignment": pipeline.presenter.show(record)}
+    return out
+
+
+def _roles(pipeline: Pipeline, id: str) -> list[Role]:
+    name = ArmId.parse(id).name.lower()
+    if name in BUILT_IN:
+        return [BUILT_IN[name]]
+    holder = pipeline.store.holder(CUSTOM_ROLES, name)
+    record = pipeline.store.get(holder) if holder else None
+    return list(roles_of(record)) if record else []
+
+
+def operations_of(pipeline: Pipeline, request: Request, namespace: str = "") -> dict[str, Any]:
+    """`providerOperations`: every action there is, for the authors of custom roles."""
+    wanted = [pipeline.registry.namespace(namespace).lower()] if namespace else list(pipeline.registry.providers)
+    shown = [_operations(pipeline, name) for name in wanted]
+    return shown[0] if namespace else {"value": shown}
+
+
+def _operations(pipeline: Pipeline, namespace: str) -> dict[str, Any]:
+    provider = pipeline.registry.providers[namespace]
+    types = [{"name": name, "displayName": name, "operations": rows} for name, rows in _actions(provider)]
+    id = f"/providers/Microsoft.Authorization/providerOperations/{provider.namespace}"
+    return {"id": id, "type": "Microsoft.Authorization/providerOperations", "name": provider.namespace,
+            "displayName": provider.namespace, "resourceTypes": types, "operations": []}  # fmt: skip
+
+
+def _actions(provider: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for declared in provider.types:
+        name = declared.type.partition("/")[2]
+        more = [*(f"{a.name}/action" for a in declared.actions), *(f"{v.name}/read" for v in declared.views)]
+        for kind, verbs in ((name, more), *((f"{name}/{c.type}", []) for c in declared.embedded)):
+            every = ("read", "write", "delete", "join/action", *verbs)
+            yield kind, [_operation(f"{provider.namespace}/{kind}/{verb}") for verb in every]
+
+
+def _operation(action: str) -> dict[str, Any]:
+    return {"name": action, "displayName": action, "description": "", "origin": "user,system", "isDataAction": False}
+
+
+def nothing(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """Kinds of which this cloud has none: deny assignments and classic administrators."""
+    return {"value": []}
+
+
+_A = "Microsoft.Authorization"
+ROUTES = (
+    Route("GET", _EVERYWHERE, "roleAssignments", f"{_A}/roleAssignments/read", assignments),
+    Route("GET", _EVERYWHERE, "roleDefinitions", f"{_A}/roleDefinitions/read", definitions),
+    Route("GET", _EVERYWHERE, "roleDefinitions/(?P<name>[^/]+)", None, definition_of),
+    Route("GET", _EVERYWHERE, "locks", f"{_A}/locks/read", locks),
+    Route("GET", _EVERYWHERE, "permissions", None, permissions),
+    Route("POST", _EVERYWHERE, "checkAccess", f"{_A}/roleAssignments/read", check_access),
+    Route("GET", ("tenant",), "providerOperations", None, operations_of),
+    Route("GET", ("tenant",), "providerOperations/(?P<namespace>[^/]+)", None, operations_of),
+    Route("GET", _EVERYWHERE, "denyAssignments", f"{_A}/denyAssignments/read", nothing),
+    Route("GET", ("subscription",), "classicAdministrators", f"{_A}/classicAdministrators/read", nothing),
+)
