@@ -203,7 +203,7 @@ class Lab:
         )
         for namespace, end in ((here, one_end), (there, other_end)):
             off = ["ethtool", "-K", end, "tx", "off", "tso", "off", "gso", "off", "gro", "off"]
-            subprocess.run(["ip", "netns", "exec", namespace, *off], capture_output=True, check=False)
+            self.ip("netns", "exec", namespace, *off)
             self.ip("-n", namespace, "link", "set", end, "up")
 
     # --- parts ------------------------------------------------------------------------------------------------------

@@ -108,9 +108,9 @@ class Rig:
             "address add 168.63.129.1/24 dev eth0", "address add 169.254.169.253/30 dev eth0",
         ):  # fmt: skip
             tool("ip", "-n", name, *words.split())
-        tool(*self.inside("ethtool", "-K", outer, "tx", "off"), check=False)
+        tool(*self.inside("ethtool", "-K", outer, "tx", "off"))
         with entered(Path("/run/netns") / name):
-            tool("ethtool", "-K", "eth0", "tx", "off", check=False)
+            tool("ethtool", "-K", "eth0", "tx", "off")
         plug(outer)
         return Guest(name)
 

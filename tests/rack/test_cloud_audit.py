@@ -110,9 +110,11 @@ def lost_row(cloud: Cloud, example: Example) -> Iterator[tuple[str, str]]:
 def namespace(cloud: Cloud, example: Example) -> Iterator[tuple[str, str]]:
     """Guest services for a network nobody has."""
     host = cloud.rack.container("h01")
-    host.run(["ip", "netns", "add", "gs-leaked"])
-    yield "namespace", "gs-leaked"
-    host.run(["ip", "netns", "delete", "gs-leaked"], check=False)
+    # The daemon whose namespaces these are would take it away by itself.
+    with held(cloud, "h01", "guestservices"):
+        host.run(["ip", "netns", "add", "gs-leaked"])
+        yield "namespace", "gs-leaked"
+        host.run(["ip", "netns", "delete", "gs-leaked"], check=False)
 
 
 @contextmanager
