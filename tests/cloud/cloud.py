@@ -347,7 +347,7 @@ class Cloud:
             left += [f"{host}: {kind} {thing}" for kind, found in things.items() for thing in found]
         left += [f"{kind} {thing}" for kind, found in seen.items() for thing in found]
         rows = self.world.store._writer.execute("SELECT pool, value, owner FROM claims").fetchall()
-        left += [f"claim {row}" for row in rows]
+        left += [f"claim {row}" for row in rows if self.world.store.get(row[2]) is None]
         left += [f"desire {row}" for row in self.world.store._writer.execute("SELECT domain, kind, owner FROM desires")]
         left += [f"reference {row}" for row in self.world.store._writer.execute("SELECT source, target FROM refs")]
         return left

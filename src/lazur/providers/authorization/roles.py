@@ -23,16 +23,12 @@ def built_in(role: Role, scope: ArmId) -> dict[str, Any]:
         "dataActions": list(role.data_actions),
         "notDataActions": list(role.not_data_actions),
     }
-    return definition(scope, role.id, {
+    id = ArmId(scope.subscription).resource(DEFINITIONS, role.id)
+    properties = {
         "roleName": role.name, "type": "BuiltInRole", "description": role.description, "assignableScopes": ["/"],
         "permissions": [permission],
-    })  # fmt: skip
-
-
-def definition(scope: ArmId, name: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """A role definition as it is shown at `scope`: below its subscription, else at the directory's root."""
-    above = ArmId(scope.subscription)
-    return {"id": str(above.resource(DEFINITIONS, name)), "type": DEFINITIONS, "name": name, "properties": properties}
+    }  # fmt: skip
+    return {"id": str(id), "type": DEFINITIONS, "name": role.id, "properties": properties}
 
 
 def assignable(scopes: Sequence[str], over: Sequence[str], tenant: str) -> bool:

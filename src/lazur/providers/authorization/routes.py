@@ -21,7 +21,7 @@ from lazur.model.rights import BUILT_IN, Caller, Role
 from lazur.providers.authorization.locks.resource import Lock
 from lazur.providers.authorization.role_assignments.resource import RoleAssignment
 from lazur.providers.authorization.role_definitions.resource import RoleDefinition
-from lazur.providers.authorization.roles import CUSTOM_ROLES, assignable, built_in, definition
+from lazur.providers.authorization.roles import CUSTOM_ROLES, assignable, built_in
 
 _EVERYWHERE = ("tenant", "managementGroup", "subscription", "group", "resource")
 _TERM = re.compile(
@@ -83,7 +83,7 @@ def definitions(pipeline: Pipeline, request: Request) -> Response:
     """Built-in roles, and the directory's own that can be assigned at the scope."""
     terms = _terms(request, ("roleName", "type", "atScopeAndBelow", "atScope"))
     shown = [built_in(role, request.scope) for role in BUILT_IN.values()]
-    shown += [_custom(pipeline, r, request.scope) for r in _assignable(pipeline, request, "atscopeandbelow" in terms)]
+    shown += [pipeline.presenter.show(r) for r in _assignable(pipeline, request, "atscopeandbelow" in terms)]
     for name in ("roleName", "type"):
         if name.lower() in terms:
             shown = [d for d in shown if d["properties"][name].lower() == terms[name.lower()].lower()]
@@ -94,8 +94,9 @@ def _assignable(pipeline: Pipeline, request: Request, below: bool) -> Iterator[R
     over, tenant = pipeline.authority.rights.over(request.scope), request.caller.tenant
     for record in pipeline.store.list(type=RoleDefinition.type):
         scopes = record.properties["assignableScopes"]
+        here = record.id.scope.key == request.scope.key or assignable(scopes, over, tenant)
         under = below and any(request.scope.contains(ArmId.parse(s, tenant)) for s in scopes)
-        if _of_directory(pipeline, record, tenant) and (under or assignable(scopes, over, tenant)):
+        if _of_directory(pipeline, record, tenant) and (here or under):
             yield record
 
 
@@ -103,24 +104,20 @@ def _of_directory(pipeline: Pipeline, record: Record, tenant: str) -> bool:
     return pipeline.authority.tenant_of(record.id) == tenant
 
 
-def definition_of(pipeline: Pipeline, request: Request, name: str) -> dict[str, Any]:
+def definition_of(pipeline: Pipeline, request: Request, name: str) -> Response:
     """One role, whatever scope it is asked for at: roles belong to the directory."""
     id = request.scope.resource(RoleDefinition.type, name)
     pipeline.authority.authorise(request.caller, f"{RoleDefinition.type}/read", id)
     role = BUILT_IN.get(name.lower())
     if role is not None:
-        return built_in(role, request.scope)
+        return Response(200, built_in(role, request.scope), {"ETag": f'W/"{role.id}"'})
     holder = pipeline.store.holder(CUSTOM_ROLES, name.lower())
     record = pipeline.store.get(holder) if holder else None
     if record is None or not _of_directory(pipeline, record, request.caller.tenant):
         pipeline.has_container(id)
         message = f"The specified role definition with ID '{name}' does not exist."
         raise LazurError("RoleDefinitionDoesNotExist", message, status=404)
-    return _custom(pipeline, record, request.scope)
-
-
-def _custom(pipeline: Pipeline, record: Record, scope: ArmId) -> dict[str, Any]:
-    return definition(scope, record.id.name, pipeline.presenter.show(record)["properties"])
+    return Response(200, pipeline.presenter.show(record), {"ETag": f'W/"{record.etag}"'})
 
 
 # -- locks --------------------------------------------------------------------------------------------------------------
