@@ -163,9 +163,10 @@ class _Maker:
             if active:
                 made.append(node)
         if isinstance(get(item.declared.body, "copy"), dict):
-            self.groups.append((str(get(get(item.declared.body, "copy"), "name")), made))
-            if item.declared.symbol:
-                self.groups.append((item.declared.symbol, made))
+            loop, symbol = str(get(get(item.declared.body, "copy"), "name")), item.declared.symbol
+            self.groups.append((loop, made))
+            if symbol and symbol.lower() != loop.lower():
+                self.groups.append((symbol, made))
 
     def condition(self, item: _Item, frame: Frame) -> bool:
         raw = get(item.declared.body, "condition")
