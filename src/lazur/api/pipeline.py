@@ -218,11 +218,10 @@ class Pipeline:
         module = self.registry.behaviour(declared, "admit")
         if module is None:
             return Decision()
-        pools = self.store
         uid = old.uid if old else self.ids.uuid()
         tenant = self.authority.tenant_of(id)
         facts = Facts(
-            id, uid, old, related, pools, self.stamp, self.ids.uuid, lambda scope: self.authority.rights.over(scope),
+            id, uid, old, related, self.store, self.stamp, self.ids.uuid, lambda scope: self.authority.rights.over(scope),
             lambda object_id: self.principals.kind(tenant, object_id),
         )  # fmt: skip
         decision: Decision = module.admit(decoded.spec, decoded.body, facts)

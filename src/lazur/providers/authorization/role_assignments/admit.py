@@ -17,7 +17,7 @@ def admit(spec: RoleAssignmentSpec, body: dict[str, Any], facts: Facts) -> Decis
     """Every fault, or the claim that keeps the same from being assigned twice."""
     faults, references = [], []
     role = ArmId.parse(spec.role_definition_id).name.lower()
-    custom = facts.claims[CUSTOM_ROLES].get(role)
+    custom = facts.pools.holder(CUSTOM_ROLES, role)
     if spec.condition:
         # A condition that is kept and not obeyed would give more than was meant.
         faults.append(_fault("NotSupported", "Conditions on role assignments are not offered.", "condition"))
@@ -38,7 +38,7 @@ def admit(spec: RoleAssignmentSpec, body: dict[str, Any], facts: Facts) -> Decis
         message = f"The PrincipalId '{spec.principal_id}' has type '{kind}', which is different from '{spec.principal_type}'."
         faults.append(_fault("UnmatchedPrincipalType", message, "principalType"))
     held = f"{facts.id.scope.key}|{spec.principal_id.lower()}|{role}"
-    holder = facts.claims[ASSIGNED].get(held)
+    holder = facts.pools.holder(ASSIGNED, held)
     if holder not in (None, facts.id.key):
         name = ArmId.from_path(str(holder)).name
         message = f"The role assignment already exists. The ID of the existing role assignment is {name.replace('-', '')}."

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from lazur.kernel.clock import rfc3339
 from lazur.model.fields import Caseless, IdText, Model, Mut
 from lazur.model.resource import Answers, Rendering, Resource
-from lazur.providers.authorization.roles import CUSTOM_ROLES
 
 ASSIGNED = "assigned"
 """Claim pool: which principal holds which role where."""
@@ -49,11 +48,6 @@ class RoleAssignment(Resource[RoleAssignmentSpec]):
             "principalType": "ServicePrincipal",
         }
     }
-
-    @classmethod
-    def pools(cls, spec: RoleAssignmentSpec, related: Any, old: Any) -> list[str]:
-        """What is assigned, and the customers' own roles."""
-        return [ASSIGNED, CUSTOM_ROLES]
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:

@@ -19,13 +19,13 @@ def admit(spec: RoleDefinitionSpec, body: dict[str, Any], facts: Facts) -> Decis
     """Every fault, or the claims of the role's id and name."""
     name, key = facts.id.name.lower(), facts.id.key
     faults = list(_shape(spec, facts))
-    holder = facts.claims[CUSTOM_ROLES].get(name)
+    holder = facts.pools.holder(CUSTOM_ROLES, name)
     if name in BUILT_IN or holder not in (None, key):
         message = f"The role definition '{facts.id.name}' exists already; give the new one an id of its own."
         faults.append(LazurError("RoleDefinitionExists", message, status=409))
     label = f"{facts.over(facts.id)[-2]}|{spec.role_name.lower()}"
     known = {role.name.lower() for role in BUILT_IN.values()}
-    if spec.role_name.lower() in known or facts.claims[ROLE_NAMES].get(label) not in (None, key):
+    if spec.role_name.lower() in known or facts.pools.holder(ROLE_NAMES, label) not in (None, key):
         message = f"A custom role with the name '{spec.role_name}' already exists in this directory. Use a different name."
         target = "properties.roleName"
         faults.append(LazurError("RoleDefinitionWithSameNameExists", message, target=target, status=409))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from lazur.model.fields import Caseless, IdText, Model
 from lazur.model.resource import Answers, Resource
-from lazur.providers.authorization.roles import CUSTOM_ROLES, ROLE_NAMES
 
 
 class PermissionSpec(Model):
@@ -51,8 +50,3 @@ class RoleDefinition(Resource[RoleDefinitionSpec]):
             "assignableScopes": ["@Microsoft.Resources/resourceGroups"],
         }
     }
-
-    @classmethod
-    def pools(cls, spec: RoleDefinitionSpec, related: Any, old: Any) -> list[str]:
-        """Ids and names of the roles there are."""
-        return [CUSTOM_ROLES, ROLE_NAMES]
