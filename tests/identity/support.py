@@ -130,15 +130,22 @@ async def stamp(
 
 
 async def again(
-    kept: dict[str, MemoryStore], clock: Clock, endpoints: Endpoints, outside: Outside | None = None, seed: int = 6
+    kept: dict[str, MemoryStore],
+    clock: Clock,
+    endpoints: Endpoints,
+    outside: Outside | None = None,
+    seed: int = 6,
+    *,
+    key: bytes = STAMP_KEY,
+    domain: str = DOMAIN,
 ) -> Stamp:
     """The stamp whose documents are `kept`, as after a restart."""
-    stamp_key = StampKey(STAMP_KEY, SeededIds(seed))
+    stamp_key = StampKey(key, SeededIds(seed))
 
     def document(name: str) -> MemoryStore:
         return kept.setdefault(name, MemoryStore())
 
-    identity = await Identity.open(document, endpoints, DOMAIN, stamp_key, clock, SeededIds(seed), outside)
+    identity = await Identity.open(document, endpoints, domain, stamp_key, clock, SeededIds(seed), outside)
     return Stamp(endpoints, identity, kept, Starlette(routes=routes(identity.provider)), clock)
 
 
