@@ -451,6 +451,24 @@ class Pipeline:
             return []
         return decode(self.registry.type_of(id), id, body, self.stamp)[1]
 
+    def foresee(self, caller: Caller, id: ArmId, body: Any) -> Any:
+        """What a PUT of `body` would make of an existing document, names that admission chooses included; nothing is kept.
+
+        Answers `body` itself for what is new, and where the request would be refused.
+        """
+        old = self.store.get(id.key)
+        if old is None or old.deleting:
+            return body
+        declared = self.registry.type_of(id)
+        decoded, faults = decode(declared, old.id, body, self.stamp)
+        if decoded is None or faults:
+            return body
+        if not decoded.body.get("location") and "location" in old.body:
+            decoded.body["location"] = old.body["location"]
+        related, missing = self._links.related(caller, old.id, decoded)
+        decision = Decision() if missing else self._admit(declared, old.id, old, decoded, related, old.api_version)
+        return body if missing or decision.faults else decision.body or decoded.body
+
     def existing(self, caller: Caller, id: ArmId, part: str = "") -> Record:
         """The stored document of `id` for reading it, or the `part` of it that has a right of its own; 403 before 404."""
         self.registry.holder_of(id)
