@@ -10,7 +10,7 @@ from typing import Any
 from bench.pairing import Block, Effort, Figure, Metric, Say, Wrong, compare
 from bench.ratios import percentile
 from lazur.providers.compute.sizes import Size, sizes
-from lazur.providers.compute.virtual_machines.placement import Host, Placed, choose
+from lazur.providers.compute.virtual_machines.placement import Capacity, Host, Placed, choose
 
 _PER_HOST = 10
 _CORES, _MEMORY = 64, 262_144
@@ -26,6 +26,16 @@ def _world(count: int) -> tuple[list[Host], list[Placed]]:
         for _ in range(_PER_HOST)
     ]
     return hosts, placed
+
+
+def _counted(hosts: list[Host], placed: list[Placed]) -> Capacity:
+    """The same hosts and machines as the controller has them counted."""
+    capacity = Capacity()
+    for host in hosts:
+        capacity.host(host.name, host)
+    for number, one in enumerate(placed):
+        capacity.machine(str(number), one)
+    return capacity
 
 
 def _table(hosts: list[Host], placed: list[Placed]) -> tuple[list[tuple[str, int, int, int]], list[int]]:
@@ -67,13 +77,14 @@ async def _of(count: int, most: float, effort: Effort, say: Say) -> tuple[list[F
     hosts, placed = _world(count)
     size: Size = sizes()["standard_d2s_v3"]
     table, members = _table(hosts, placed)
+    capacity = _counted(hosts, placed)
 
     def scan() -> str:
         fitting = (r for r in table if r[1] >= size.cores and r[2] >= size.memory_mib)
         return min(fitting, key=lambda r: (members[r[3]], -r[2], r[0]))[0]
 
     def ours() -> str:
-        return choose(size, hosts, placed, _SET, 3).name
+        return choose(size, capacity.rooms(), capacity.members(_SET), 3).name
 
     expected, seconds = scan(), effort.seconds / 5
 

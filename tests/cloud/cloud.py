@@ -32,6 +32,7 @@ from lazur.model.documents import Operation, Record
 from lazur.model.rights import Caller
 from lazur.model.stamp import Image, Stamp
 from lazur.providers.compute.host import SimulatedHost, SimulatedStorage, host_handlers, storage_handlers
+from lazur.providers.compute.virtual_machines.fleet import Fleet, fleet_now
 from lazur.providers.network.host import NetworkHandler
 from lazur.store.codec import dumps
 from lazur.store.sqlite import SqliteStore
@@ -368,7 +369,17 @@ class Cloud:
         faults += _differences("machines", machines, {(n, uid) for n, h in hosts for uid in h.room.machines})
         faults += _differences("ports", taps, {(n, port) for n, h in hosts for port in h.board.taps.values()})
         faults += [f"{r} leads nowhere" for r in self._dangling()]
+        faults += self._miscounted()
         return faults + _differences("disks", disks, set(self.world.storage.shelf.disks))
+
+    def _miscounted(self) -> list[str]:
+        """How the fleet that followed every change differs from one that is counted anew."""
+        context = self.plane.loop.context
+        followed, fresh = fleet_now(context), Fleet(context)
+        pairs = [
+            (sorted(f.capacity.rooms()), sorted(f._holders.items()), sorted(f._holds)) for f in (followed, fresh)
+        ]
+        return [] if pairs[0] == pairs[1] else [f"the fleet is out of step: {pairs[0]} instead of {pairs[1]}"]
 
     def _dangling(self) -> list[str]:
         """Blocking references to what is not there."""

@@ -11,10 +11,27 @@ from hypothesis import strategies as st
 
 from lazur.kernel.errors import LazurError
 from lazur.providers.compute.sizes import Size, sizes
-from lazur.providers.compute.virtual_machines.placement import Host, Placed, choose
+from lazur.providers.compute.virtual_machines.placement import Capacity, Host, Placed
+from lazur.providers.compute.virtual_machines.placement import choose as best
 
 SMALL = Size("Small", "f", 1, 1024, 1, 1)
 BIG = Size("Big", "f", 4, 16384, 1, 1)
+
+
+def counted(hosts: list[Host], placed: dict[str, Placed]) -> Capacity:
+    """The hosts, with machines that came one after another."""
+    capacity = Capacity()
+    for host in hosts:
+        capacity.host(host.name, host)
+    for name, one in placed.items():
+        capacity.machine(name, one)
+    return capacity
+
+
+def choose(size: Size, hosts: list[Host], placed: list[Placed], together: str | None, domains: int) -> Host:
+    """The choice over these."""
+    capacity = counted(hosts, {str(n): p for n, p in enumerate(placed)})
+    return best(size, capacity.rooms(), capacity.members(together), domains)
 
 
 def _host(name: str, domain: int = 0, cores: int = 8, memory: int = 8192, available: bool = True) -> Host:
@@ -125,3 +142,24 @@ def test_the_change_that_is_recommended_helps(hosts: list[Host], size: Size) -> 
         lesser = sizes()[smaller[1].lower()]
         choose(lesser, hosts, [], None, 1)
         assert lesser.cores <= size.cores and lesser.memory_mib <= size.memory_mib
+
+
+MOVES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["h1", "h2", None]), st.sampled_from([None, "s", "t"])))
+
+
+@given(MOVES)
+def test_what_is_counted_as_machines_come_and_go_is_what_is_there(moves: list[tuple[str, str | None, str | None]]) -> None:
+    there = dict[str, Placed]()
+    hosts = [_host("h1"), _host("h2", domain=1)]
+    capacity = counted(hosts[:1], {})
+    for machine, host, together in moves:
+        there.pop(machine, None)
+        if host is not None:
+            there[machine] = Placed(host, 2, 512, together)
+        capacity.machine(machine, there.get(machine))
+    capacity.host("h2", hosts[1])
+    for besides in ("", "a"):
+        fresh = counted(hosts, {n: p for n, p in there.items() if n != besides})
+        assert list(capacity.rooms(besides)) == list(fresh.rooms())
+        held = {h: n for h, n in capacity.members("s", besides).items() if n}
+        assert held == {h: n for h, n in fresh.members("s").items() if n}

@@ -15,16 +15,13 @@ from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import FAILED, SUCCEEDED, DesireRecord, Document, Record, Wanted
 from lazur.providers.compute.sizes import sizes
-from lazur.providers.compute.virtual_machines.holding import HOLDS, devices, held_elsewhere, still_held, without
+from lazur.providers.compute.virtual_machines.fleet import HOLDS, HOSTS, fleet_now, set_of
+from lazur.providers.compute.virtual_machines.holding import devices, held_elsewhere, still_held, without
 from lazur.providers.compute.virtual_machines.payload import machine_payload
-from lazur.providers.compute.virtual_machines.placement import Host, Placed, choose
+from lazur.providers.compute.virtual_machines.placement import choose
 
 _GUARD = "placement"
-_HOSTS = "microsoft.fabric.admin/hosts"
-_MACHINES = "microsoft.compute/virtualmachines"
 _LOOK_AGAIN = 2.0
-_DRAINING = "it is draining and takes no new machines"
-_SILENT = {"Unreachable": "it does not answer", "Lost": "it was declared lost"}
 
 
 async def reconcile(context: Context, record: Record) -> Plan:
@@ -150,40 +147,24 @@ def _failure_of(context: Context, needed: Record, path: str) -> LazurError:
 
 def _place(context: Context, record: Record) -> dict[str, Any]:
     size = sizes()[record.properties["hardwareProfile"]["vmSize"].lower()]
-    stamp = context.stamp
-    hosts, placed = [], []
-    for listed in context.store.list(type=_HOSTS):
-        said, silent = listed.properties, _SILENT.get(listed.status.get("health", ""), "")
-        cores, memory = int(said["cores"] * stamp.overcommit_cpu), int(said["memoryMiB"] * stamp.overcommit_memory)
-        refuses = _DRAINING if said.get("state", "Available") != "Available" or listed.deleting else silent
-        hosts.append(Host(listed.id.name, said.get("faultDomain", 0), cores, memory, refuses))
-    for machine in context.store.list(type=_MACHINES):
-        held = machine.allocated
-        if held.get("host") and machine.key != record.key:
-            placed.append(Placed(held["host"], held["cores"], held["memoryMiB"], _set_of(machine)))
-    domains = _fault_domains(context, record)
-    present = record.allocated.get("host")
+    capacity, domains = fleet_now(context).capacity, _fault_domains(context, record)
+    rooms, members = capacity.rooms(besides=record.key), capacity.members(set_of(record), besides=record.key)
     # A machine that has a place keeps to it when it still fits there: its guest services and probes are there already.
-    near = [h for h in hosts if h.name == present]
+    near = [r for r in rooms if r.host.name == record.allocated.get("host")]
     try:
-        host = choose(size, near or hosts, placed, _set_of(record), domains)
+        host = choose(size, near or rooms, members, domains)
     except LazurError:
         if not near:
             raise
-        host = choose(size, hosts, placed, _set_of(record), domains)
+        host = choose(size, rooms, members, domains)
     chosen: dict[str, Any] = {"host": host.name, "cores": size.cores, "memoryMiB": size.memory_mib}
-    if _set_of(record) is not None:
+    if set_of(record) is not None:
         chosen["faultDomain"] = host.fault_domain % max(domains, 1)
     return chosen
 
 
-def _set_of(record: Record) -> str | None:
-    found = record.properties.get("availabilitySet")
-    return found["id"].lower() if found else None
-
-
 def _fault_domains(context: Context, record: Record) -> int:
-    found = context.store.get(_set_of(record) or "")
+    found = context.store.get(set_of(record) or "")
     return int(found.properties.get("platformFaultDomainCount", 2)) if found else 1
 
 
@@ -217,7 +198,7 @@ def _without_wait(record: Record) -> dict[str, Any]:
 
 def _silence(context: Context, domains: Sequence[str]) -> dict[str, str]:
     """Why nothing happens, when that is because the host does not answer."""
-    for host in context.store.list(type=_HOSTS):
+    for host in context.store.list(type=HOSTS):
         if f"host/{host.id.name}" in domains and host.status.get("health") == "Unreachable":
             since = host.status["healthSince"]
             return {"waitingFor": f"host {host.id.name} has not answered since {since}; its operator may declare it lost"}

@@ -13,9 +13,7 @@ from typing import Any
 
 from lazur.control.context import Context
 from lazur.model.documents import DesireRecord, Record
-
-HOLDS = "holds"
-_MACHINES = "microsoft.compute/virtualmachines"
+from lazur.providers.compute.virtual_machines.fleet import HOLDS, fleet_now
 
 
 def devices(payload: Mapping[str, Any]) -> set[str]:
@@ -37,10 +35,11 @@ def still_held(record: Record, machines: Sequence[DesireRecord]) -> set[str]:
 def held_elsewhere(context: Context, record: Record, wanted: Collection[str]) -> Mapping[str, Record]:
     """Device -> the machine whose host may still have it open, for those of `wanted` that are not free."""
     found: dict[str, Record] = {}
-    if wanted:
-        for other in context.store.list(type=_MACHINES):
-            if other.key != record.key:
-                found |= dict.fromkeys(set(wanted) & set(other.allocated.get(HOLDS, ())), other)
+    for device in wanted:
+        holder = fleet_now(context).holder(device)
+        other = context.store.get(holder) if holder not in (None, record.key) else None
+        if other is not None:
+            found[device] = other
     return found
 
 

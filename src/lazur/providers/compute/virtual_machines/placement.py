@@ -6,15 +6,14 @@ availability set go to the fault domain that holds fewest of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from lazur.kernel.errors import Evidence, LazurError
 from lazur.providers.compute.sizes import Size, sizes
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """A host as placement sees it; capacities already multiplied by the profile's factors."""
 
     name: str
@@ -25,8 +24,7 @@ class Host:
     """Why it takes no new machines, if so."""
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A machine that holds a place."""
 
     host: str
@@ -35,8 +33,7 @@ class Placed:
     availability_set: str | None = None
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(NamedTuple):
     """What is left on one host."""
 
     host: Host
@@ -44,46 +41,74 @@ class Room:
     memory_mib: int
 
 
-def choose(
-    size: Size, hosts: Sequence[Host], placed: Sequence[Placed], availability_set: str | None, fault_domains: int
-) -> Host:
-    """The host for a machine of `size`; raises `AllocationFailed` with the binding constraint of every host."""
-    rooms = _rooms(hosts, placed)
-    fitting = [r for r in rooms if not _lacks(r, size)]
+class Capacity:
+    """What is left on every host, counted as hosts and machines come and go, so that a choice costs what the hosts cost."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Room] = {}
+        self._placed: dict[str, Placed] = {}
+        self._taken: dict[str, tuple[int, int]] = {}
+        self._members: dict[str, dict[str, int]] = {}
+
+    def host(self, name: str, host: Host | None) -> None:
+        """Have the host `name` be just this; None: there is no such host."""
+        if host is None:
+            self._rooms.pop(name, None)
+        else:
+            cores, memory = self._taken.get(name, (0, 0))
+            self._rooms[name] = Room(host, host.cores - cores, host.memory_mib - memory)
+
+    def machine(self, key: str, placed: Placed | None) -> None:
+        """Have machine `key` hold just this; None: nothing."""
+        before = self._placed.pop(key, None)
+        if before is not None:
+            self._count(before, -1)
+        if placed is not None:
+            self._placed[key] = placed
+            self._count(placed, 1)
+
+    def _count(self, placed: Placed, sign: int) -> None:
+        name = placed.host
+        cores, memory = self._taken.pop(name, (0, 0))
+        self._taken[name] = (cores + sign * placed.cores, memory + sign * placed.memory_mib)
+        if name in self._rooms:
+            self.host(name, self._rooms[name].host)
+        if placed.availability_set is not None:
+            members = self._members.setdefault(placed.availability_set, {})
+            members[name] = members.get(name, 0) + sign
+
+    def rooms(self, besides: str = "") -> Collection[Room]:
+        """What is left on each host when machine `besides` is not counted."""
+        mine = self._placed.get(besides)
+        if mine is None or mine.host not in self._rooms:
+            return self._rooms.values()
+        room = self._rooms[mine.host]
+        freed = Room(room.host, room.cores + mine.cores, room.memory_mib + mine.memory_mib)
+        return {**self._rooms, mine.host: freed}.values()
+
+    def members(self, availability_set: str | None, besides: str = "") -> Mapping[str, int]:
+        """Machines of the set on each host, without `besides`."""
+        found = self._members.get(availability_set or "", {})
+        mine = self._placed.get(besides)
+        if mine is None or availability_set is None or mine.availability_set != availability_set:
+            return found
+        return {**found, mine.host: found[mine.host] - 1}
+
+
+def choose(size: Size, rooms: Collection[Room], members: Mapping[str, int], fault_domains: int) -> Host:
+    """The host for a machine of `size`; raises `AllocationFailed` with the binding constraint of every host. `members` says
+    how many machines of its availability set are on which host."""
+    fitting = [r for r in rooms if r.memory_mib >= size.memory_mib and r.cores >= size.cores and not r.host.refuses]
     if not fitting:
-        raise _no_room(size, rooms)
-    together = _members(placed, hosts, availability_set, fault_domains)
-    return min(fitting, key=lambda r: (together.get(_domain(r.host, fault_domains), 0), -r.memory_mib, r.host.name)).host
-
-
-def _rooms(hosts: Sequence[Host], placed: Sequence[Placed]) -> list[Room]:
-    """What is left on every host, in one pass over the machines."""
-    taken = {h.name: [0, 0] for h in hosts}
-    for machine in placed:
-        held = taken.get(machine.host)
-        if held is not None:
-            held[0] += machine.cores
-            held[1] += machine.memory_mib
-    return [Room(h, h.cores - taken[h.name][0], h.memory_mib - taken[h.name][1]) for h in hosts]
-
-
-def _domain(host: Host, fault_domains: int) -> int:
-    return host.fault_domain % max(fault_domains, 1)
-
-
-def _members(
-    placed: Sequence[Placed], hosts: Sequence[Host], availability_set: str | None, fault_domains: int
-) -> Mapping[int, int]:
-    """Machines of the set per fault domain."""
-    if availability_set is None:
-        return {}
-    by_name = {h.name: h for h in hosts}
-    counts: dict[int, int] = {}
-    for machine in placed:
-        if machine.availability_set == availability_set and machine.host in by_name:
-            domain = _domain(by_name[machine.host], fault_domains)
-            counts[domain] = counts.get(domain, 0) + 1
-    return counts
+        raise _no_room(size, list(rooms))
+    if not members:
+        return min(fitting, key=lambda r: (-r.memory_mib, r.host.name)).host
+    domains = max(fault_domains, 1)
+    together: dict[int, int] = {}
+    for room in rooms:
+        domain = room.host.fault_domain % domains
+        together[domain] = together.get(domain, 0) + members.get(room.host.name, 0)
+    return min(fitting, key=lambda r: (together[r.host.fault_domain % domains], -r.memory_mib, r.host.name)).host
 
 
 def _lacks(room: Room, size: Size) -> list[str]:
