@@ -223,6 +223,13 @@ def test_conditions(name: str) -> None:
         absent = case.id.parent.resource(name, "absent") if case.id.namespace else ArmId(case.id.subscription, "absent")
         answer = await door.ask("PUT", str(absent), case.body, headers={"if-match": "*"})
         assert answer.status == 412 and door.store.get(absent.key) is None
+        if case.id.namespace is not None:
+            for tag in ("*", etag):
+                assert (await door.ask("DELETE", str(absent), headers={"if-match": tag})).status == 412
+        now = (await case.shown())["etag"]
+        assert (await case.put({**case.body, "tags": {"n": "3"}}, If_None_Match=now)).status == 412
+        assert (await case.put({**case.body, "tags": {"n": "3"}}, If_None_Match=etag)).status < 300
+        assert (await door.ask("DELETE", str(case.id), headers={"if-match": "*"})).status < 300
 
     at_the_door(made(name), main)
 

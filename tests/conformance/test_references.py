@@ -135,9 +135,12 @@ def test_a_child_lives_in_its_parent(name: str, child: Embedded) -> None:
         assert known == before["properties"].get(child.list, [])
         assert (await door.ask("GET", str(id))).status == 404
         body = {"properties": case.maker.filled(dict(child.example))}
-        stale = await door.ask("PUT", str(id), body, headers={"if-match": 'W/"stale"'})
-        assert stale.status == 412
-        created = await door.ask("PUT", str(id), body, headers={"if-match": before["etag"]})
+        # Nothing is there that could match, not even by the tag that it would share with its parent.
+        for tag in ('W/"stale"', "*", before["etag"]):
+            for method, content in (("PUT", body), ("DELETE", None)):
+                refused = await door.ask(method, str(id), content, headers={"if-match": tag})
+                assert (refused.status, refused.error["code"]) == (412, "PreconditionFailed"), f"{method} {tag}"
+        created = await door.ask("PUT", str(id), body, headers={"if-none-match": "*"})
         assert created.status == 201, created.raw
         assert (created.json["id"], created.json["name"], created.json["type"]) == (str(id), "further", f"{name}/{child.type}")
         parent = await case.shown()
@@ -145,8 +148,11 @@ def test_a_child_lives_in_its_parent(name: str, child: Embedded) -> None:
         one = await door.get(id)
         assert one in parent["properties"][child.list] and one["etag"] == parent["etag"]
         assert (await door.get(collection))["value"] == parent["properties"][child.list]
-        again = await door.ask("PUT", str(id), one)
-        assert again.status == 200 and case.generation == generation + 1
+        for headers in ({"if-none-match": "*"}, {"if-none-match": one["etag"]}, {"if-match": before["etag"]}):
+            assert (await door.ask("PUT", str(id), one, headers=headers)).status == 412, headers
+        assert (await door.ask("DELETE", str(id), headers={"if-match": before["etag"]})).status == 412
+        again = await door.ask("PUT", str(id), one, headers={"if-match": one["etag"]})
+        assert again.status in (200, 202) and case.generation == generation + 1
         if known:
             taken = await door.ask("GET", f"{collection}/{known[0]['name'].upper()}")
             assert taken.status == 200 and taken.json["name"] == known[0]["name"]

@@ -110,7 +110,8 @@ def gone_children(declared: AnyResource, old: Record | None, body: Mapping[str, 
     out = []
     for child in declared.embedded if old is not None else ():
         assert old is not None
-        kept = {i["name"].lower() for i in body["properties"].get(child.list, [])}
+        # A new one may lack its name, which is a fault of its own.
+        kept = {str(i.get("name", "")).lower() for i in body["properties"].get(child.list, [])}
         lost = [i["name"] for i in old.properties.get(child.list, []) if i["name"].lower() not in kept]
         out += [(old.id.child(child.type, name), f"properties.{child.list}") for name in lost]
     return out

@@ -80,7 +80,7 @@ class Pipeline:
     ) -> Accepted:
         embedded = self.registry.embedded(id)
         if embedded is not None:
-            return await self._put_child(caller, id, embedded[1], body, api_version, if_match)
+            return await self._put_child(caller, id, embedded[1], body, api_version, if_match, if_none_match)
         return await self._put(caller, id, body, api_version, if_match, if_none_match)
 
     async def _attempt(self, id: ArmId, step: Callable[[], Awaitable[Accepted]]) -> Accepted:
@@ -121,7 +121,7 @@ class Pipeline:
         return _merge(current, body)
 
     async def _put_child(
-        self, caller: Caller, id: ArmId, child: Embedded, body: Any, api_version: str, if_match: str
+        self, caller: Caller, id: ArmId, child: Embedded, body: Any, api_version: str, if_match: str, if_none_match: str
     ) -> Accepted:
         parent = self.store.get(id.parent.key)
         if parent is None:
@@ -136,6 +136,7 @@ class Pipeline:
         document = json.loads(json.dumps(dict(parent.body)))
         items = document["properties"].setdefault(child.list, [])
         spots = [i for i, item in enumerate(items) if item["name"].lower() == id.name.lower()]
+        _preconditions(parent if spots else None, if_match, if_none_match)
         given = {k: v for k, v in body.items() if k.lower() == "properties" or k.lower() == "zones"}
         if spots:
             items[spots[0]] = {"name": items[spots[0]]["name"], **given}
@@ -337,12 +338,11 @@ class Pipeline:
 
     async def _delete_child(self, caller: Caller, id: ArmId, child: Embedded, version: str, if_match: str) -> Accepted:
         parent = self.store.get(id.parent.key)
-        if parent is None:
-            return Accepted(None)
-        document = json.loads(json.dumps(dict(parent.body)))
+        document = json.loads(json.dumps(dict(parent.body))) if parent is not None else {"properties": {}}
         items = document["properties"].get(child.list, [])
         kept = [i for i in items if i["name"].lower() != id.name.lower()]
-        if len(kept) == len(items):
+        if parent is None or len(kept) == len(items):
+            _preconditions(None, if_match, "")
             return Accepted(None)
         document["properties"][child.list] = kept
         return await self._put(caller, parent.id, document, version, if_match, "")
@@ -353,6 +353,7 @@ class Pipeline:
             if id.namespace is None:
                 code, message = not_found(id)
                 raise LazurError(code, message, status=404)
+            _preconditions(None, if_match, "")
             return Accepted(None)
         _preconditions(old, if_match, "")
         if old.deleting:
@@ -510,7 +511,7 @@ def _preconditions(old: Record | None, if_match: str, if_none_match: str) -> Non
     message = "The condition '{}' set in the request header is not satisfied: the resource has changed or {}."
     if if_match and (old is None or (if_match != "*" and old.etag not in if_match)):
         raise LazurError("PreconditionFailed", message.format("If-Match", "does not exist"), status=412)
-    if if_none_match == "*" and old is not None:
+    if if_none_match and old is not None and (if_none_match == "*" or old.etag in if_none_match):
         raise LazurError("PreconditionFailed", message.format("If-None-Match", "exists already"), status=412)
 
 
