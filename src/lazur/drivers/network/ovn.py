@@ -25,7 +25,7 @@ import ovs.stream
 
 from lazur.drivers.network.diff import Delete, Insert, Op, Update, diff
 from lazur.drivers.network.interface import Applied
-from lazur.drivers.network.rows import OWNER, TABLES, Kind, Ref, Rows, Value, canonical
+from lazur.drivers.network.rows import OWNER, TABLES, Columns, Kind, Ref, Rows, Value, canonical
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import LazurError, Unavailable
 
@@ -94,6 +94,7 @@ class OvnNetwork:
             ovs.stream.Stream.ssl_set_ca_cert_file(str(settings.ca))
         self._north = self._idl(settings.northbound, "ovn-nb.ovsschema", _northbound_columns())
         self._south = self._idl(settings.southbound, "ovn-sb.ovsschema", _SOUTHBOUND)
+        self._mirror = _Mirror(self._north)
         self._writing = asyncio.Lock()
         self._absent: frozenset[str] = frozenset()
         self._incoming: deque[_Job[Any]] = deque()
@@ -106,9 +107,8 @@ class OvnNetwork:
 
     async def apply(self, rows: Rows) -> Applied:
         """See `NetworkDriver.apply`. A host that was late once is not waited for again until it has caught up."""
-        wanted = {row: canonical(row.table, columns) for row, columns in rows.items()}
         async with self._writing:
-            changes, version = await self._write(wanted)
+            changes, version = await self._ask(_Writer(self._north, self._mirror, rows).step)
             behind = await self._ask(
                 lambda: self._spread(version, self._absent), self._settings.spread, lambda: self._spread(version, None)
             )
@@ -117,7 +117,14 @@ class OvnNetwork:
 
     async def actual(self) -> Rows:
         """See `NetworkDriver.actual`."""
-        return await self._ask(lambda: self._read()[0])
+
+        def read() -> Rows:
+            # Not what the mirror thinks: whoever asks looks for mistakes.
+            mirror = _Mirror(self._north)
+            mirror.read_all()
+            return mirror.rows
+
+        return await self._ask(read)
 
     async def strangers(self) -> frozenset[str]:
         """See `NetworkDriver.strangers`."""
@@ -171,10 +178,6 @@ class OvnNetwork:
         self._wake()
         return await asyncio.wrap_future(job.future)
 
-    async def _write(self, wanted: Rows) -> tuple[int, int]:
-        """Number of changes written, and the version (`nb_cfg`) that has them."""
-        return await self._ask(_Writer(self._north, self._read, wanted).step)
-
     def _wake(self) -> None:
         # A full pipe wakes the thread as well.
         with contextlib.suppress(BlockingIOError):
@@ -212,28 +215,10 @@ class OvnNetwork:
         helper = ovs.db.idl.SchemaHelper(str(self._settings.schemas / schema))
         for table, columns in tables.items():
             helper.register_columns(table, columns)
-        return ovs.db.idl.Idl(remote, helper)
+        return _Idl(remote, helper)
 
     def _unreachable(self) -> Any:
         raise Unavailable("The overlay's database does not answer.", internal=self._settings.northbound)
-
-    def _read(self) -> tuple[Rows, Mapping[Ref, Any]]:
-        """Our rows, and the database rows behind them."""
-        _ready(self._north)
-        handles: dict[Ref, Any] = {}
-        names: dict[Any, Ref] = {}
-        for table in TABLES:
-            for uuid, row in self._north.tables[table].rows.items():
-                key = row.external_ids.get(OWNER)
-                if key is None:
-                    continue
-                ref = Ref(table, key)
-                if ref in handles:
-                    # A second row under one key is a leak: a key nobody wants makes it go.
-                    ref = Ref(table, f"{key}#{uuid}")
-                handles[ref] = row
-                names[uuid] = ref
-        return {ref: _columns(ref.table, row, names) for ref, row in handles.items()}, handles
 
     def _spread(self, version: int, ignored: frozenset[str] | None) -> frozenset[str]:
         """Hosts behind `version`, once those are all among the `ignored`; with None, time is up and all are."""
@@ -258,12 +243,109 @@ class OvnNetwork:
         return frozenset(members - current)
 
 
+class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]  # the library has no types
+    """A copy of a database that remembers what changed in it since somebody asked."""
+
+    def __init__(self, remote: str, helper: Any) -> None:
+        self._touched: dict[tuple[str, Any], bool] | None = None
+        super().__init__(remote, helper)
+
+    def restart_fsm(self) -> None:
+        """A new connection: the whole copy may be another one."""
+        self._touched = None
+        super().restart_fsm()
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        """A row came, changed or went."""
+        if self._touched is not None:
+            name = row._table.name, row.uuid
+            self._touched[name] = event == ovs.db.idl.ROW_CREATE or self._touched.get(name, False)
+
+    def touched(self) -> Mapping[tuple[str, Any], bool] | None:
+        """Table and UUID of rows that changed since the last call, and whether they are new; None when any may have."""
+        found, self._touched = self._touched, {}
+        return found
+
+
+class _Mirror:
+    """Our rows of the northbound database as values, and the database rows behind them.
+
+    Reading a row as values costs more than comparing it, so only those that changed are read again. Where that would take
+    thought (a row that gets or loses our mark, two rows with one key), all are.
+    """
+
+    def __init__(self, north: Any) -> None:
+        self._north = north
+        self._names: dict[Any, Ref] = {}
+        self._twins = False
+        self.rows: dict[Ref, Columns] = {}
+        self.handles: dict[Ref, Any] = {}
+        self.expected: Rows = {}
+        """What the rows will be if all goes well: an equal row is kept as this very object, which is quick to compare."""
+
+    def refresh(self) -> None:
+        """Take over what has changed. Raises `_NotYet` without a whole copy of the database."""
+        _ready(self._north)
+        touched = self._north.touched()
+        if touched is None or self._twins or not self._follow(touched):
+            self.read_all()
+
+    def read_all(self) -> None:
+        """Read every row. Raises `_NotYet` without a whole copy of the database."""
+        _ready(self._north)
+        self._names, self._twins, self.rows, self.handles = {}, False, {}, {}
+        for table in TABLES:
+            for uuid, row in self._north.tables[table].rows.items():
+                key = row.external_ids.get(OWNER)
+                if key is None:
+                    continue
+                ref = Ref(table, key)
+                if ref in self.handles:
+                    # A second row under one key is a leak: a key nobody wants makes it go.
+                    ref, self._twins = Ref(table, f"{key}#{uuid}"), True
+                self.handles[ref] = row
+                self._names[uuid] = ref
+        for ref in self.handles:
+            self._read(ref)
+
+    def _follow(self, touched: Mapping[tuple[str, Any], bool]) -> bool:
+        """Read again what was touched; False when that does not do."""
+        changed: list[Ref] = []
+        for (table, uuid), new in touched.items():
+            if table not in TABLES:
+                continue
+            row = self._north.tables[table].rows.get(uuid)
+            key = row.external_ids.get(OWNER) if row is not None else None
+            known = self._names.get(uuid)
+            if key is None and (known is None or row is None):
+                self._drop(uuid)
+                continue
+            ref = Ref(table, key or "")
+            if known is None and new and ref not in self.handles:
+                self._names[uuid], self.handles[ref] = ref, row
+            elif known != ref:
+                return False
+            changed.append(ref)
+        for ref in changed:
+            self._read(ref)
+        return True
+
+    def _drop(self, uuid: Any) -> None:
+        ref = self._names.pop(uuid, None)
+        if ref is not None:
+            del self.rows[ref], self.handles[ref]
+
+    def _read(self, ref: Ref) -> None:
+        columns, expected = _columns(ref.table, self.handles[ref], self._names), self.expected.get(ref)
+        self.rows[ref] = expected if expected is not None and expected == columns else columns
+
+
 class _Writer:
     """One change of the northbound database: read, compare, commit; from the start again if somebody came in between."""
 
-    def __init__(self, north: Any, read: Callable[[], tuple[Rows, Mapping[Ref, Any]]], wanted: Rows) -> None:
+    def __init__(self, north: Any, mirror: _Mirror, wanted: Rows) -> None:
         self._north = north
-        self._read = read
+        self._mirror = mirror
         self._wanted = wanted
         self._sent: Any = None
         self._changes = 0
@@ -271,13 +353,14 @@ class _Writer:
     def step(self) -> tuple[int, int]:
         """Number of changes, and the version that has them."""
         if self._sent is None:
-            actual, handles = self._read()
-            ops = diff(self._wanted, actual)
+            self._mirror.expected = self._wanted
+            self._mirror.refresh()
+            ops = diff(self._wanted, self._mirror.rows)
             if not ops:
                 return 0, _global(self._north).nb_cfg
             self._changes = len(ops)
             self._sent = ovs.db.idl.Transaction(self._north)
-            _compose(self._sent, self._north, ops, handles)
+            _compose(self._sent, self._north, ops, self._mirror.handles)
             _global(self._north).increment("nb_cfg")
         status = self._sent.commit()
         if status == ovs.db.idl.Transaction.INCOMPLETE:
