@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -76,9 +77,9 @@ class ArmApp:
     async def _answer(self, scope: Scope, receive: Receive, given: Mapping[str, str], correlation: str) -> HttpResponse:
         path = _SLASHES.sub("/", scope["path"])
         try:
-            caller = self._authenticate(given.get("authorization"))
+            caller = replace(self._authenticate(given.get("authorization")), correlation=correlation)
             raw = await _body(receive)
-            request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller, correlation)
+            request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller)
             return render(await self._routes.answer(request))
         except LazurError as error:
             return self._refusal(error, path)

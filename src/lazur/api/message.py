@@ -17,7 +17,7 @@ _DEEPEST = 100
 
 @dataclass(frozen=True)
 class Request:
-    """One authenticated request, already read. `scope` is what its path begins with; `correlation` joins what it leads to."""
+    """One authenticated request, already read. `scope` is what its path begins with."""
 
     method: str
     path: str
@@ -25,7 +25,6 @@ class Request:
     headers: Mapping[str, str]
     raw: bytes
     caller: Caller
-    correlation: str = ""
     scope: ArmId = field(default_factory=ArmId)
 
     def body(self, reads: Callable[[bytes], Any] = json.loads) -> Any:

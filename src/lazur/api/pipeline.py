@@ -21,7 +21,8 @@ from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError, all_at_once
 from lazur.kernel.ids import Ids, derived
 from lazur.model.armid import ArmId
-from lazur.model.documents import FAILED, SUCCEEDED, Change, Operation, Record, Reference
+from lazur.model.documents import FAILED, SUCCEEDED, Change, Event, Operation, Record, Reference
+from lazur.model.events import event
 from lazur.model.fields import carried, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
@@ -259,6 +260,7 @@ class Pipeline:
             unchanged=[(r.key, r.version) for r in related.values() if r.key in parents],
             unreferenced=[gone.key for gone, _ in gone_children(declared, old, body)],
             settled=decision.settled,
+            events=[self._event(caller, record, "write", "PUT", operation, 201 if old is None else 200)],
         )
         try:
             await self.store.commit(change)
@@ -322,6 +324,12 @@ class Pipeline:
             record.id.subscription or "", caller.tenant, self.clock.now(),
         )  # fmt: skip
 
+    def _event(
+        self, caller: Caller, record: Record, verb: str, method: str, operation: Operation | None, code: int = 202
+    ) -> Event:
+        status = "Accepted" if operation else SUCCEEDED
+        return event(record, caller, right(record.id.type, verb), method, status, self.clock.now(), code)
+
     # -- DELETE -------------------------------------------------------------------------------------------------------
 
     async def delete(self, caller: Caller, id: ArmId, api_version: str, *, if_match: str = "") -> Accepted:
@@ -363,19 +371,22 @@ class Pipeline:
         if users:
             raise in_use(old.id, self._links.names(users))
         if not declared.answers.asynchronous and self.registry.behaviour(declared, "controller") is None:
-            return await self._remove(old, declared)
+            return await self._remove(caller, old, declared)
         record = old.with_(
             deleting=True, state="Deleting", generation=old.generation + 1, version=old.version + 1,
-            changed=self.clock.now(), etag=etag_of(old.key + old.uid, old.generation + 1),
+            changed=self.clock.now(), etag=etag_of(old.key + old.uid, old.generation + 1), changed_by=caller.document(),
         )  # fmt: skip
         operation = self._operation(caller, record, "DELETE")
-        await self.store.commit(Change(records=[record], operations=[operation], unreferenced=[old.key]))
+        told = self._event(caller, record, "delete", "DELETE", operation)
+        await self.store.commit(Change(records=[record], operations=[operation], unreferenced=[old.key], events=[told]))
         return Accepted(record, False, operation)
 
-    async def _remove(self, old: Record, declared: AnyResource) -> Accepted:
+    async def _remove(self, caller: Caller, old: Record, declared: AnyResource) -> Accepted:
         """Nothing outside has to be undone: it is gone, with what was put on it, when the request is committed."""
         gone = [old, *self.store.list(prefix=f"{old.key}/")]
-        await self.store.commit(Change(removed=[(r.key, r.version) for r in gone], unreferenced=[old.key]))
+        told = self._event(caller, old, "delete", "DELETE", None, 200)
+        removed = [(r.key, r.version) for r in gone]
+        await self.store.commit(Change(removed=removed, unreferenced=[old.key], events=[told]))
         return Accepted(old, body=self.presenter.show(old) if declared.answers.removed else None)
 
     # -- POST ---------------------------------------------------------------------------------------------------------
@@ -401,7 +412,8 @@ class Pipeline:
             if record.deleting:
                 raise _going(record)
             changed, operation = self._intended(caller, record, action, did)
-            await self.store.commit(Change(records=[changed], operations=[operation] if operation else ()))
+            told = self._event(caller, changed, f"{action.name}/action", "POST", operation)
+            await self.store.commit(Change(records=[changed], operations=[operation] if operation else (), events=[told]))
             return Accepted(changed, False, operation, did.body)
 
         return await self._attempt(id, step)

@@ -17,7 +17,9 @@ from lazur.control.context import Context
 from lazur.control.plan import Canceled, Failed, Gone, Outcome, Plan, Ready, Waiting
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.log import logger
-from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Entry, Operation, Record
+from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Entry, Event, Operation, Record
+from lazur.model.events import event
+from lazur.model.rights import Caller, right
 
 log = logger("control")
 
@@ -298,7 +300,16 @@ class Loop:
             desires=plan.desires or (),
             documents=[Document(d.name, d.version + 1, d.content) for d in guard],
             abandoned=plan.abandoned,
+            events=[self._ended(record, operation) for operation in operations],
         )
+
+    def _ended(self, record: Record, operation: Operation) -> Event:
+        """What the activity log says of an operation that came to its end."""
+        verb = {"PUT": "write", "DELETE": "delete"}.get(operation.verb, f"{operation.verb}/action")
+        method = operation.verb if verb in ("write", "delete") else "POST"
+        caller = Caller.from_document(record.changed_by)
+        code = 200 if operation.error is None else 409
+        return event(record, caller, right(record.id.type, verb), method, operation.status, self.context.clock.now(), code)
 
     def _extensions(self, record: Record) -> list[Record]:
         """What was put on `record` or on a child of it (locks, role assignments): it goes with it."""

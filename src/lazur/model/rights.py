@@ -25,6 +25,8 @@ class Caller:
     kind: str = "User"
     app_id: str = ""
     groups: tuple[str, ...] = ()
+    correlation: str = ""
+    """Joins all that one request led to; what acts later as a recorded caller goes on under it."""
 
     def document(self) -> dict[str, object]:
         """The form recorded on what this caller created."""

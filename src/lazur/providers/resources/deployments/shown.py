@@ -91,7 +91,7 @@ def properties(record: Record) -> dict[str, Any]:
     seen = record.status
     out: dict[str, Any] = {
         "parameters": seen.get("parameters", {}),
-        "correlationId": record.uid,
+        "correlationId": record.changed_by.get("correlation") or record.uid,
         "timestamp": seen.get("ended") or rfc3339(record.changed),
         "duration": seen.get("duration", "PT0S"),
         "providers": seen.get("providers", []),

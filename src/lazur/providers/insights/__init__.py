@@ -1,0 +1,1 @@
+"""Microsoft.Insights: what happened in a subscription."""
