@@ -307,7 +307,7 @@ class Loop:
         """What the activity log says of an operation that came to its end."""
         verb = {"PUT": "write", "DELETE": "delete"}.get(operation.verb, f"{operation.verb}/action")
         method = operation.verb if verb in ("write", "delete") else "POST"
-        caller = Caller.from_document(record.changed_by)
+        caller = Caller.from_document(record.changed_by or record.created_by)
         code = 200 if operation.error is None else 409
         return event(record, caller, right(record.id.type, verb), method, operation.status, self.context.clock.now(), code)
 

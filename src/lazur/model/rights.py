@@ -34,8 +34,8 @@ class Caller:
 
     @classmethod
     def from_document(cls, found: Mapping[str, Any]) -> Caller:
-        """The caller recorded by `document`."""
-        fields = {**found, "groups": tuple(found.get("groups", ()))}
+        """The caller recorded by `document`; nobody, where none was."""
+        fields = {"tenant": "", "object_id": "", "name": "", **found, "groups": tuple(found.get("groups", ()))}
         return cls(**fields)
 
 
