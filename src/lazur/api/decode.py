@@ -43,6 +43,7 @@ _FORMS = {
     "extendedLocation": (_named, "an object with a 'name'"),
     "zones": (_texts, "a list of texts"),
     "kind": (_text, "a text"),
+    "location": (_text, "a text"),
     "managedBy": (_text, "a text"),
 }
 """What the top-level properties beside location and properties look like."""

@@ -147,7 +147,9 @@ class _Type:
 
     def _action(self, action: Action) -> Json:
         answered = {"200": {**_answer({}), "description": "Done; what it found, if anything."}}
-        if not (action.reads or action.detached):
+        if action.reads:
+            answered["204"] = {"description": "Done; there is nothing to tell."}
+        elif not action.detached:
             answered["202"] = _done(202)
         body = {"content": {"application/json": {"schema": {"type": "object"}}}}
         verb = _capital(action.name)

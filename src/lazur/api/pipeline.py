@@ -21,7 +21,7 @@ from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError, all_at_once
 from lazur.kernel.ids import Ids, derived
 from lazur.model.armid import ArmId
-from lazur.model.documents import FAILED, SUCCEEDED, Change, Event, Operation, Record, Reference
+from lazur.model.documents import FAILED, SUCCEEDED, TERMINAL, Change, Event, Operation, Record, Reference
 from lazur.model.events import event
 from lazur.model.fields import carried, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
@@ -32,6 +32,7 @@ from lazur.store.interface import Store
 
 _ATTEMPTS = 8
 Seal = Callable[[bytes, str], str]
+Unseal = Callable[[str, str], bytes]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Pipeline:
     """Changes to the documents of one stamp."""
 
     def __init__(
-        self, registry: Registry, store: Store, stamp: Stamp, clock: Clock, ids: Ids, seal: Seal,
+        self, registry: Registry, store: Store, stamp: Stamp, clock: Clock, ids: Ids, seal: Seal, unseal: Unseal,
         authority: Authority, principals: Principals, sign: Callable[[str], str],
     ) -> None:  # fmt: skip
         self.registry = registry
@@ -58,6 +59,7 @@ class Pipeline:
         self.ids = ids
         self.presenter = Presenter(registry, store)
         self._seal = seal
+        self._unseal = unseal
         self.authority = authority
         self.principals = principals
         self._links = Links(registry, store, authority, self.presenter)
@@ -159,6 +161,8 @@ class Pipeline:
             raise all_at_once(faults)
         if not decoded.body.get("location") and old is not None and "location" in old.body:
             decoded.body["location"] = old.body["location"]
+        if old is not None and declared.runs and self._repeats(caller, old, decoded):
+            return Accepted(old, False, self._running(old))
         related, missing = self._links.related(caller, id, decoded)
         faults += missing
         if old is not None:
@@ -175,6 +179,18 @@ class Pipeline:
         if faults:
             raise all_at_once(faults)
         return await self._commit_put(caller, declared, id, old, decoded, decision, related, api_version)
+
+    def _repeats(self, caller: Caller, old: Record, decoded: Decoded) -> bool:
+        """Whether this is the request again that `old` is still busy with: its answer was lost."""
+        if old.state in TERMINAL or old.changed_by.get("object_id") != caller.object_id or decoded.body != old.body:
+            return False
+        kept = {p: json.loads(self._unseal(v, f"{old.key}#{p}")) for p, v in old.secrets.items()}
+        return kept == decoded.secrets
+
+    def _running(self, old: Record) -> Operation | None:
+        """The operation of the request that `old` is busy with."""
+        found = self.store.open_operations(old.key)
+        return next((o for o in found if o.verb == "PUT" and o.generation == old.generation), None)
 
     def _spelled(self, id: ArmId) -> ArmId:
         """`id` as a new resource's will be stored: what it lies in or on keeps its own spelling."""
@@ -240,7 +256,7 @@ class Pipeline:
         secrets = {p: self._seal(json.dumps(v).encode(), f"{id.key}#{p}") for p, v in decoded.secrets.items()}
         record = self._record(caller, declared, id, old, body, secrets, decision, api_version)
         if old is not None and record.generation == old.generation and record.body == old.body:
-            return Accepted(old, False, None)
+            return Accepted(old, False, self._running(old))
         found = decoded.pointers
         if decision.body is not None:
             found = list(pointers(declared.Spec.model_validate(body["properties"])))

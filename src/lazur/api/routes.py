@@ -155,8 +155,23 @@ class Routes:
         }  # fmt: skip
         if request.method not in methods:
             raise _not_allowed(request)
+        if request.method == "GET" and (shown := self._in_view(request, id)) is not None:
+            return Response(200, shown)
         self._registry.holder_of(id)
         return await methods[request.method](request, id)
+
+    def _in_view(self, request: Request, id: ArmId) -> Any:
+        """One item of a view, such as an operation of a deployment; None when `id` is none."""
+        parent = self._registry.find(id.parent.type) if len(id.types) > 1 else None
+        view = next((v for v in parent.views if v.name.lower() == id.types[-1].lower()), None) if parent else None
+        if view is None:
+            return None
+        items = view.show(self._pipeline.existing(request.caller, id.parent, view.name))
+        for item in items if isinstance(items, list) else ():
+            if item["id"].rpartition("/")[2].lower() == id.name.lower():
+                return item
+        code, message = not_found(id)
+        raise LazurError(code, message, status=404)
 
     async def _get(self, request: Request, id: ArmId) -> Response:
         record = self._pipeline.existing(request.caller, id)

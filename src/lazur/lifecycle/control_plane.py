@@ -136,7 +136,7 @@ class ControlPlane:
         self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
-        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, self.authority,
+        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, stamp_key.unseal, self.authority,
                                  DirectoryPrincipals(identity.directory), self.sign)  # fmt: skip
         self.presence = Presence(clock)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,

@@ -14,7 +14,12 @@ from lazur.api.queries import parse_filter
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.registry import Route
+from lazur.model.rights import denial, right
+from lazur.providers.resources.deployments.shown import minified
+from lazur.providers.resources.deployments.shown import template_hash as hash_of
+from lazur.providers.resources.export import Document, asked, exported
 from lazur.providers.resources.resource_groups.resource import ResourceGroup
+from lazur.providers.resources.template import read_body
 
 _SUBSCRIPTIONS = "Microsoft.Resources/subscriptions"
 
@@ -134,6 +139,29 @@ def _provider(pipeline: Pipeline, scope: ArmId, namespace: str) -> dict[str, Any
     }
 
 
+def export_group(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """`exportTemplate` of a resource group: a template that makes its resources again, without their secrets."""
+    wanted = asked(request.body(read_body))
+    group = pipeline.existing(request.caller, request.scope)
+    documents, left_out = [], []
+    for record in pipeline.store.list(prefix=group.key + "/"):
+        tracked = pipeline.registry.type_of(record.id).tracked and len(record.id.names) == 1
+        if not tracked or record.deleting or not wanted.wants(str(record.id)):
+            continue
+        action = right(record.id.type, "read")
+        if pipeline.authority.may(request.caller, action, record.id):
+            documents.append(Document(str(record.id), record.api_version, record.body, tuple(record.secrets)))
+        else:
+            left_out.append(denial(request.caller, action, record.id))
+    return exported(str(group.id), documents, wanted.options, left_out=left_out)
+
+
+def template_hash(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """`calculateTemplateHash`: the template without spaces, and the number that deployments of it show."""
+    template = request.body(read_body)
+    return {"minifiedTemplate": minified(template), "templateHash": hash_of(template)}
+
+
 _READ = f"{_SUBSCRIPTIONS}/providers/read"
 
 ROUTES = (
@@ -142,6 +170,9 @@ ROUTES = (
     Route("GET", ("subscription",), "/", f"{_SUBSCRIPTIONS}/read", subscription),
     Route("GET", ("subscription",), "/locations", f"{_SUBSCRIPTIONS}/locations/read", locations),
     Route("GET", ("subscription",), "/resourcegroups", f"{_SUBSCRIPTIONS}/resourceGroups/read", groups),
+    Route("POST", ("group",), "/exportTemplate", f"{_SUBSCRIPTIONS}/resourceGroups/exportTemplate/action", export_group),
+    # Nothing but the body is asked: whoever is signed in may.
+    Route("POST", ("tenant",), "calculateTemplateHash", None, template_hash),
     Route("GET", ("subscription", "group"), "/resources", f"{_SUBSCRIPTIONS}/resources/read", resources),
     # At the root it is the same for everybody who is signed in.
     Route("GET", ("tenant",), "/providers", None, providers),

@@ -1,49 +1,24 @@
-"""Admission of deployments: the whole template is read and expanded before anything is accepted. Pure."""
+"""Admission of deployments: the whole template is read and expanded before anything is accepted. Pure, but for previews."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any
 
-from lazur.kernel.clock import Clock
 from lazur.kernel.errors import LazurError
-from lazur.kernel.ids import Ids, SeededIds
+from lazur.kernel.ids import SeededIds
 from lazur.model.armid import ArmId
 from lazur.model.documents import TERMINAL, Claim, Record
 from lazur.model.resource import Act, Decision, Facts, Tools
-from lazur.model.rights import Caller
-from lazur.model.stamp import Stamp
 from lazur.providers.resources.deployments.expansion import expansion_of, surroundings_of
+from lazur.providers.resources.deployments.preview import preview
 from lazur.providers.resources.deployments.resource import DeploymentSpec
-from lazur.providers.resources.template import (
-    Expansion,
-    LookupNeeded,
-    evaluate_body,
-    parameters_echo,
-)
-from lazur.providers.resources.template import (
-    Facts as Answers,
-)
+from lazur.providers.resources.template import check_location
 
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST = 800
 """Deployments the history of one scope holds."""
-
-
-class Front(Protocol):
-    """What a validation may use of the request pipeline."""
-
-    stamp: Stamp
-    clock: Clock
-    ids: Ids
-
-    def check(self, caller: Caller, id: ArmId, body: Any) -> list[LazurError]:
-        """Faults of a body by itself."""
-        ...
-
-    def has_container(self, id: ArmId) -> Record | None:
-        """The group `id` lies in; refused when it is not there."""
-        ...
 
 
 def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
@@ -54,7 +29,8 @@ def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
             f"'{facts.old.state}')."
         )
         return Decision([LazurError("DeploymentActive", message, status=409)])
-    faults = [*_on_error(spec), *_too_many(facts)]
+    known = facts.pools.claims(history_pool(facts.id))
+    faults = [*_on_error(spec, facts.id), *_too_many(facts.id, known)]
     if spec.nested is None:
         try:
             _form(spec, body, facts)
@@ -69,25 +45,31 @@ def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
 
 def _form(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> None:
     """Only the form matters here: values that are drawn at random are drawn when the run begins."""
-    group = facts.related[facts.id.scope.key]
-    around = surroundings_of(facts.id, group, facts.stamp)
+    scope, location = facts.id.scope, body.get("location")
+    around = surroundings_of(scope, facts.stamp, group=facts.related.get(scope.key), location=location)
+    check_location(facts.id.name, around.kind, location)
+    if location is not None and location.replace(" ", "").lower() != facts.stamp.region.lower():
+        message = f"The location '{location}' is not available for deployments. The available region is '{facts.stamp.region}'."
+        raise LazurError("LocationNotAvailableForDeployment", message, target="location")
     properties = {**body["properties"], "template": spec.template}
-    now = facts.old.changed if facts.old else group.created
+    now = facts.old.changed if facts.old else _ANY_TIME
     expansion_of(facts.id, properties, spec.parameters or {}, around, SeededIds(0), now)
 
 
-def _on_error(spec: DeploymentSpec) -> Iterator[LazurError]:
+def _on_error(spec: DeploymentSpec, id: ArmId) -> Iterator[LazurError]:
     asked = spec.on_error_deployment
+    if (asked is not None or spec.mode == "Complete") and id.scope.reach != "group":
+        message = "Mode 'Complete' and 'onErrorDeployment' are for deployments to resource groups only."
+        yield LazurError("InvalidDeployment", message, target="properties.mode")
     if asked is not None and (asked.type == "SpecificDeployment") != bool(asked.deployment_name):
         message = "'deploymentName' belongs to the type 'SpecificDeployment', and to no other."
         yield LazurError("InvalidOnErrorDeployment", message, target="properties.onErrorDeployment.deploymentName")
 
 
-def _too_many(facts: Facts) -> Iterator[LazurError]:
-    known = facts.pools.claims(history_pool(facts.id))
-    if len(known) >= _MOST and facts.id.name.lower() not in known:
+def _too_many(id: ArmId, known: Mapping[str, str]) -> Iterator[LazurError]:
+    if len(known.keys() - {id.name.lower()}) >= _MOST:
         message = (
-            f"Creating the deployment '{facts.id.name}' would exceed the quota of '{_MOST}'. The current deployment count is "
+            f"Creating the deployment '{id.name}' would exceed the quota of '{_MOST}'. The current deployment count is "
             f"'{len(known)}'. Please delete some deployments before creating a new one. Please see "
             "https://aka.ms/arm-deploy for usage details."
         )
@@ -111,48 +93,4 @@ def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools:
     return Act(body={"template": record.properties.get("template")})
 
 
-async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Front) -> dict[str, Any]:
-    """`validate`: the template's own faults, and those of every resource body that can be known beforehand."""
-    group = front.has_container(id)
-    assert group is not None, "a deployment lies in a group"
-    if not isinstance(body, dict) or not isinstance(body.get("properties"), dict):
-        message = "The request content must be an object with 'properties'."
-        raise LazurError("InvalidRequestContent", message)
-    properties = {k: v for k, v in body["properties"].items() if v is not None}
-    mode = str(properties.get("mode", "Incremental")).capitalize()
-    spec = {**properties, "mode": mode}
-    around = surroundings_of(id, group, front.stamp, caller)
-    found = expansion_of(id, spec, properties.get("parameters") or {}, around, front.ids, front.clock.now())
-    faults = [f for node in found.nodes for f in _preflight(found, node, caller, front)]
-    if faults:
-        message = "The template deployment is not valid according to the validation procedure. See inner errors for details."
-        raise LazurError("InvalidTemplateDeployment", message, details=faults)
-    return {
-        "id": str(id),
-        "name": id.name,
-        "type": "Microsoft.Resources/deployments",
-        "properties": {
-            "mode": mode,
-            "provisioningState": "Succeeded",
-            "correlationId": front.ids.uuid(),
-            "timestamp": front.clock.now().isoformat(),
-            "duration": "PT0S",
-            "parameters": json.loads(json.dumps(parameters_echo(found.template, found.scope))),
-            "validatedResources": [{"id": n.id} for n in found.nodes if not n.existing],
-        },
-    }
-
-
-def _preflight(found: Expansion, node: Any, caller: Caller, front: Front) -> list[LazurError]:
-    if node.existing or node.is_deployment:
-        return []
-    try:
-        body = evaluate_body(node, found.scope, Answers())
-    except LookupNeeded:
-        return []
-    except LazurError as error:
-        return [error]
-    try:
-        return front.check(caller, ArmId.parse(node.id), body)
-    except LazurError as error:
-        return [error]
+__all__ = ["act", "admit", "history_pool", "preview"]

@@ -7,7 +7,6 @@ write a resource past the pipeline.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from lazur.kernel.errors import LazurError
 from lazur.model.documents import CANCELED, Record
 from lazur.model.rights import Caller
 from lazur.providers.resources.deployments import history, removal, rollback
-from lazur.providers.resources.deployments.expansion import surroundings_of
+from lazur.providers.resources.deployments.expansion import Surroundings, surroundings_of
 from lazur.providers.resources.deployments.run import (
     ACCEPTED,
     PATIENCE,
@@ -30,10 +29,11 @@ from lazur.providers.resources.deployments.run import (
     Run,
     expand_record,
     given_parameters,
+    nested_part,
     passing,
     references,
 )
-from lazur.providers.resources.deployments.shown import duration, providers
+from lazur.providers.resources.deployments.shown import duration, providers, template_hash
 from lazur.providers.resources.deployments.steps import adopt, all_outputs, pass_on, start
 from lazur.providers.resources.template import Node, parameters_echo
 
@@ -70,11 +70,8 @@ def _ended(record: Record) -> Outcome:
 
 async def _begin(context: Context, record: Record) -> Plan:
     """Fix every value that must not change when the run is resumed: defaults with times and random ids, the place."""
-    group = context.get(record.id.scope)
-    if group is None:
-        raise LazurError("ResourceGroupNotFound", f"Resource group '{record.id.group}' could not be found.", status=404)
     caller = Caller.from_document(record.changed_by)
-    around = surroundings_of(record.id, group, context.stamp, caller)
+    around = _around(context, record, caller)
     found = expand_record(context, record, given_parameters(context, record), around, record.changed)
     on_error = rollback.chosen(context, record)
     sealed = context.seal(json.dumps(found.parameters).encode(), f"{record.key}#values")
@@ -87,20 +84,27 @@ async def _begin(context: Context, record: Record) -> Plan:
     }
     await history.prune(context, record, caller)
     ids = [n.id for n in found.nodes]
-    return Plan(Waiting("beginning", 0.0), allocated=allocated, references=references(context, record, ids),
+    return Plan(Waiting("beginning", 0.0), allocated=allocated, references=references(context, record, ids, caller.tenant),
                 status={"onError": on_error} if on_error else {})  # fmt: skip
+
+
+def _around(context: Context, record: Record, caller: Caller) -> Surroundings:
+    """The place of a deployment as it is when the run begins."""
+    scope = record.id.scope
+    group = context.get(scope) if scope.reach == "group" else None
+    if group is None and scope.reach == "group":
+        raise LazurError("ResourceGroupNotFound", f"Resource group '{scope.group}' could not be found.", status=404)
+    rows = context.store.document("subscriptions").content or ()
+    named = next((row["name"] for row in rows if row["id"] == (scope.subscription or "").lower()), "")
+    nesting = nested_part(context, record).get("nesting", 0)
+    location = record.body.get("location")
+    return surroundings_of(scope, context.stamp, caller, group=group, subscription=named, location=location, nesting=nesting)
 
 
 def _never_begun(context: Context, record: Record, error: LazurError) -> Plan:
     """The end of a run whose template became impossible between the request and its beginning."""
     run = record.intent["run"]
     return Plan(Failed(error), status={"run": run, "ended": rfc3339(context.clock.now())}, allocated={"run": run})
-
-
-def template_hash(template: Any) -> str:
-    """A number that is the same for the same template, however it is written down."""
-    text = json.dumps(template, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return str(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
 
 async def _cancel(run: Run) -> None:

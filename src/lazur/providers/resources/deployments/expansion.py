@@ -14,9 +14,9 @@ from lazur.model.documents import Record
 from lazur.model.rights import Caller
 from lazur.model.stamp import Stamp
 from lazur.providers.resources.deployments.resource import Placed
-from lazur.providers.resources.template import Context, DeploymentScope, Expansion, expand, parse_template
+from lazur.providers.resources.template import Context, DeploymentScope, Expansion, Target, expand, parse_template, target
 
-_NOBODY = Caller("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000", "nobody")
+NOBODY = Caller("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000", "nobody")
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,43 @@ class Surroundings:
     kind: str
     subscription: Mapping[str, Any] | None = None
     group: Mapping[str, Any] | None = None
+    management_group: Mapping[str, Any] | None = None
+    location: str | None = None
+    nesting: int = 0
+    """How many deployments there are around this one."""
     tenant: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     deployer: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def scope(self) -> DeploymentScope:
+        """The same, as the template language has it."""
+        return DeploymentScope(self.kind, self.subscription, self.group, self.management_group)
 
-def surroundings_of(id: ArmId, group: Record, stamp: Stamp, caller: Caller = _NOBODY) -> Surroundings:
-    """The place deployment `id` lies in, as it is now. Without a caller only a template's form can be told."""
+
+def surroundings_of(
+    scope: ArmId, stamp: Stamp, caller: Caller = NOBODY, *, group: Record | None = None, subscription: str = "",
+    location: str | None = None, nesting: int = 0,
+) -> Surroundings:  # fmt: skip
+    """A place to deploy to, as it is now: its `group` when it is there, the display name of its `subscription`.
+
+    Without a caller only a template's form can be told.
+    """
+    place = target(str(scope))
+    if place is None:
+        raise LazurError("InvalidDeployment", f"'{scope}' is no scope that can be deployed to.", target="scope")
     deployer = {"objectId": caller.object_id, "tenantId": caller.tenant}
     if caller.kind == "User":
         deployer["userPrincipalName"] = caller.name
+    directory = scope.tenant or caller.tenant or stamp.tenant
     return Surroundings(
-        "resourceGroup",
-        _subscription(stamp, id),
-        _group(group),
-        {"tenantId": stamp.tenant, "id": f"/tenants/{stamp.tenant}"},
+        place.kind,
+        _subscription(place.subscription, directory, subscription) if place.subscription else None,
+        _group(scope, group) if place.group else None,
+        _management_group(place) if place.management_group else None,
+        location,
+        nesting,
+        {"tenantId": directory, "id": f"/tenants/{directory}"},
         _environment(stamp),
         deployer,
     )
@@ -58,12 +80,14 @@ def expansion_of(
         raise LazurError("InvalidRequestContent", message, target="properties.template")
     context = Context(
         deployment_name=id.name,
-        scope=DeploymentScope(around.kind, around.subscription, around.group),
+        scope=around.scope,
         utcnow=now,
         ids=ids,
         tenant=around.tenant,
         environment=around.environment,
         deployer=around.deployer,
+        location=around.location,
+        nesting=around.nesting,
         mode=str(properties.get("mode", "Incremental")),
     )
     template = properties["template"]
@@ -71,22 +95,23 @@ def expansion_of(
     return expand(parse_template(template, **known), parameters, context)
 
 
-def _subscription(stamp: Stamp, id: ArmId) -> dict[str, Any]:
-    return {
-        "id": f"/subscriptions/{id.subscription}",
-        "subscriptionId": id.subscription,
-        "tenantId": stamp.tenant,
-        "displayName": "Lazur",
-    }
+def _subscription(id: str, tenant: str, name: str) -> dict[str, Any]:
+    return {"id": f"/subscriptions/{id}", "subscriptionId": id, "tenantId": tenant, "displayName": name}
 
 
-def _group(group: Record) -> dict[str, Any]:
+def _management_group(place: Target) -> dict[str, Any]:
+    name, kind = place.management_group, "Microsoft.Management/managementGroups"
+    return {"id": place.id, "name": name, "type": kind, "properties": {"displayName": name}}
+
+
+def _group(id: ArmId, group: Record | None) -> dict[str, Any]:
+    body = group.body if group is not None else {}
     return {
-        "id": str(group.id),
-        "name": group.id.name,
+        "id": str(group.id if group is not None else id),
+        "name": group.id.name if group is not None else id.name,
         "type": "Microsoft.Resources/resourceGroups",
-        "location": group.body.get("location"),
-        "tags": group.body.get("tags", {}),
+        "location": body.get("location"),
+        "tags": body.get("tags", {}),
         "managedBy": None,
         "properties": {"provisioningState": "Succeeded"},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import SUCCEEDED, Record
-from lazur.providers.resources.deployments.run import ACCEPTED, DELETE, RUNNING, Run, Step, id_of
+from lazur.providers.resources.deployments.run import ACCEPTED, DELETE, RUNNING, Run, Step
 
 _SPARES_CONDITIONS = "2019-05-10"
 """Before this api-version a resource whose condition is false was left alone."""
@@ -39,9 +39,9 @@ def _stands(run: Run) -> bool:
 
 def _surplus(run: Run) -> list[str]:
     """Ids of the group's resources that the template does not name."""
-    context, kept = run.context, {context_key(run, n.id) for n in run.expansion.nodes}
+    context, kept = run.context, {_holder(run, n.id) for n in run.expansion.nodes}
     if run.record.api_version < _SPARES_CONDITIONS:
-        kept |= {context_key(run, n.id) for n in run.expansion.skipped}
+        kept |= {_holder(run, n.id) for n in run.expansion.skipped}
     found = []
     for record in context.store.list(prefix=run.record.id.scope.key + "/"):
         # What has no location lives by what it belongs to: deployments, and extensions such as locks and assignments.
@@ -52,10 +52,9 @@ def _surplus(run: Run) -> list[str]:
     return [str(r.id) for r in found if not _managed(run, r, goes)]
 
 
-def context_key(run: Run, id: str) -> str:
+def _holder(run: Run, id: str) -> str:
     """The key of the document that holds `id`."""
-    step = Step(id, 0)
-    return run.context.registry.document_of(run.context.registry.canonical(id_of(step))).key
+    return run.context.registry.document_of(run.id(id)).key
 
 
 def _managed(run: Run, record: Record, goes: set[str]) -> bool:
@@ -78,13 +77,13 @@ def _free(run: Run) -> list[Step]:
 
 
 def _users(run: Run, step: Step) -> set[str]:
-    key = id_of(step).key
+    key = run.id(step.id).key
     return {r.source for r in run.context.store.referrers(key) if r.blocking and r.source != key}
 
 
 async def _delete(run: Run, step: Step) -> None:
     try:
-        record = await run.context.front.remove(run.caller, id_of(step))
+        record = await run.context.front.remove(run.caller, run.id(step.id))
     except LazurError as error:
         step.state = RUNNING
         run.refused(step, error)

@@ -80,13 +80,15 @@ class Deployment(Resource[DeploymentSpec]):
     api_versions = ("2025-04-01", "2024-11-01", "2022-09-01", "2021-04-01", "2020-10-01", "2019-10-01")
     tracked = False
     answers = Answers(create=201, update=200, delete=202)
-    envelope = frozenset({"tags"})
+    scopes = ("tenant", "managementGroup", "subscription", "group")
+    envelope = frozenset({"tags", "location"})
     runs = True
     creating = "Accepted"
     name_pattern = r"^[\w().-]{1,64}$"
     reads_body = staticmethod(read_deployment)
     actions = (
         Action("validate", "Say whether a template would be accepted, without deploying it.", detached=True),
+        Action("whatIf", "Say what a deployment would change, without deploying it.", detached=True),
         Action("exportTemplate", "The template of the deployment.", reads=True),
         Action("cancel", "Begin no further resource; what runs is finished.", reads=True),
     )

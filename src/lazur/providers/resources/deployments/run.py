@@ -95,6 +95,14 @@ class Run:
         """Who asked for the deployment: everything is done in this name, with the rights it has at that moment."""
         return Caller.from_document(self.record.changed_by)
 
+    def id(self, text: str) -> ArmId:
+        """The resource that a template's id names, in the directory of whoever deploys."""
+        return self.context.registry.canonical(ArmId.parse(text, self.caller.tenant))
+
+    def get(self, text: str) -> Record | None:
+        """The stored document that holds it."""
+        return self.context.get(self.id(text))
+
     @cached_property
     def began(self) -> datetime:
         """When the run was asked for."""
@@ -148,7 +156,7 @@ class Run:
                 self._look(step)
 
     def _look(self, step: Step) -> None:
-        record = self.context.get(step.id)
+        record = self.get(step.id)
         if record is None or record.uid != step.uid:
             gone = LazurError("ResourceNotFound", f"'{step.id}' was deleted while it was being deployed.", target=step.id)
             self.finish(step, None if step.verb == DELETE else gone)
@@ -177,7 +185,7 @@ class Run:
     def references(self) -> list[Reference]:
         """What must wake the deployment when it changes."""
         ids = [*(n.id for n in self.nodes), *(s.id for s in self.steps.values() if s.verb == DELETE), *self.also]
-        return references(self.context, self.record, ids)
+        return references(self.context, self.record, ids, self.caller.tenant)
 
     def failures(self) -> list[LazurError]:
         """Why the run cannot end well, every cause."""
@@ -276,12 +284,7 @@ def _unsealed(context: Context, sealed: str, bound: str) -> dict[str, Any]:
     return found
 
 
-def references(context: Context, record: Record, ids: Iterable[str]) -> list[Reference]:
+def references(context: Context, record: Record, ids: Iterable[str], tenant: str) -> list[Reference]:
     """References by which `ids` wake the deployment; they hold up no deletion."""
-    keys = [context.registry.canonical(ArmId.parse(id)).key for id in ids]
+    keys = [context.registry.canonical(ArmId.parse(id, tenant)).key for id in ids]
     return [Reference(record.key, f"resources[{i}]", key, blocking=False) for i, key in enumerate(keys)]
-
-
-def id_of(step: Step) -> ArmId:
-    """The resource a step works on."""
-    return ArmId.parse(step.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -74,6 +76,17 @@ def providers(types: Sequence[str], location: str) -> list[dict[str, Any]]:
         {"namespace": n, "resourceTypes": [{"resourceType": k, "locations": [location]} for k in sorted(found[n])]}
         for n in sorted(found)
     ]
+
+
+def minified(template: Any) -> str:
+    """A template as it was given, without the spaces."""
+    return json.dumps(template, separators=(",", ":"), ensure_ascii=False)
+
+
+def template_hash(template: Any) -> str:
+    """A number that is the same for the same template, however it is laid out. It is not Azure's."""
+    text = json.dumps(template, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return str(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
 
 def duration(start: datetime, end: datetime) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from lazur.kernel.clock import rfc3339
 from lazur.kernel.errors import LazurError
-from lazur.model.armid import ArmId
 from lazur.model.documents import SUCCEEDED, Record
 from lazur.providers.resources.deployments.run import CREATE, READ, Run, Step, hidden, nested_seal
 from lazur.providers.resources.template import (
@@ -37,9 +36,8 @@ async def start(run: Run, node: Node) -> None:
         body = await _body(run, node)
         record = _own(run, node) if node.is_deployment else None
         if record is None:
-            target = ArmId.parse(node.id)
             version = node.api_version or _FALLBACK_VERSION
-            record = await run.context.front.submit(run.caller, target, body, version)
+            record = await run.context.front.submit(run.caller, run.id(node.id), body, version)
     except LazurError as error:
         run.refused(step, error)
         return
@@ -58,7 +56,7 @@ def submitted(run: Run, step: Step, record: Record) -> None:
 def adopt(run: Run) -> None:
     """Find what an interrupted turn had submitted: to be asked before a run that is canceled begins nothing more."""
     for node in run.startable(set()):
-        record = run.context.get(node.id)
+        record = run.get(node.id)
         known = run.steps.get(node.id.lower())
         if record is None or node.existing or known is not None or record.changed < run.began:
             continue
@@ -68,7 +66,7 @@ def adopt(run: Run) -> None:
 
 def _own(run: Run, node: Node) -> Record | None:
     """The nested deployment of this very run, when an interrupted turn had made it."""
-    record = run.context.get(node.id)
+    record = run.get(node.id)
     nested = record.properties.get("nested") if record is not None else None
     return record if nested and nested["parent"] == _mark(run) else None
 
@@ -94,20 +92,21 @@ def _nested(run: Run, node: Node, body: dict[str, Any]) -> dict[str, Any]:
     if inner.mode.lower() != "incremental":
         message = f"The nested deployment '{node.name}' has the mode '{inner.mode}'; only the outermost may be so deployed."
         raise LazurError("InvalidTemplate", message, target=f"{node.path}.properties.mode")
-    secrets, bound = run.secrets(), nested_seal(ArmId.parse(node.id).key)
-    part = json.dumps({"template": inner.template, "secrets": secrets})
+    secrets, bound = run.secrets(), nested_seal(run.id(node.id).key)
+    nesting = run.expansion.scope.context.nesting + 1
+    part = json.dumps({"template": inner.template, "secrets": secrets, "nesting": nesting})
     properties = {
         "mode": "Incremental",
         "template": hidden(inner.template, secrets),
         "parameters": dict(inner.parameters),
         "nested": {"parent": _mark(run), "sealed": run.context.seal(part.encode(), bound)},
     }
-    return {"properties": properties}
+    return {"location": inner.location, "properties": properties}
 
 
 async def answer(run: Run, question: Question) -> dict[str, Any]:
     """What a template asked of a live resource, as far as the caller may know it."""
-    id = ArmId.parse(question.id)
+    id = run.id(question.id)
     if question.action is not None:
         body = json.loads(question.body) if question.body else {}
         found: dict[str, Any] = await run.context.front.ask(run.caller, id, question.action, body)
@@ -132,7 +131,7 @@ async def all_outputs(run: Run) -> dict[str, Any]:
 async def pass_on(run: Run) -> None:
     """A canceled run ends the nested deployments it made as well, where the caller may."""
     for step in run.steps.values():
-        record = run.context.get(step.id) if step.ongoing else None
+        record = run.get(step.id) if step.ongoing else None
         if record is not None and record.type == run.record.type and record.state != SUCCEEDED:
             try:
                 await run.context.front.ask(run.caller, record.id, "cancel", {})

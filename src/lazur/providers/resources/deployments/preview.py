@@ -1,0 +1,210 @@
+"""`validate` and `whatIf`: what a deployment would do, without doing it.
+
+Everything is asked of the documents as they are, in the name and with the rights of whoever asks. Must never write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lazur.api.pipeline import Pipeline
+from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
+from lazur.model.documents import Record
+from lazur.model.rights import Caller
+from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, surroundings_of
+from lazur.providers.resources.template import (
+    Context,
+    Expansion,
+    Lookup,
+    NestedDeployment,
+    Step,
+    Steps,
+    Unanswerable,
+    check_location,
+    parameters_echo,
+    steps,
+)
+from lazur.providers.resources.whatif import Shapes, failed, what_if
+
+_INVALID = "The template deployment is not valid according to the validation procedure. See inner errors for details."
+
+
+async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Pipeline) -> dict[str, Any]:
+    """The answer of `validate` or `whatIf`."""
+    asked = _Asked(caller, id, body, front)
+    return asked.difference() if action == "whatIf" else asked.validity()
+
+
+class _Asked:
+    """One preview. It is also the world its nested templates are told of."""
+
+    def __init__(self, caller: Caller, id: ArmId, body: Any, front: Pipeline) -> None:
+        self.caller = caller
+        self.id = id
+        self.front = front
+        self.lookup: Lookup = _Standing(caller, front)
+        self.group = front.has_container(id)
+        if not isinstance(body, dict) or not isinstance(body.get("properties"), dict):
+            raise LazurError("InvalidRequestContent", "The request content must be an object with 'properties'.")
+        self.properties = {k: v for k, v in body["properties"].items() if v is not None}
+        self.mode = str(self.properties.get("mode", "Incremental")).capitalize()
+        self.location = body.get("location")
+
+    # -- the answers --------------------------------------------------------------------------------------------------
+
+    def validity(self) -> dict[str, Any]:
+        """The template's own faults, and those of every resource body that can be known beforehand."""
+        expansion = self._expansion()
+        found = steps(expansion, self)
+        faults = [*found.faults, *(f for step in found.resources for f in self._faults(step))]
+        if faults:
+            raise LazurError("InvalidTemplateDeployment", _INVALID, details=faults)
+        return {
+            "id": str(self.id),
+            "name": self.id.name,
+            "type": self.id.type,
+            "properties": {
+                "mode": self.mode,
+                "provisioningState": "Succeeded",
+                "correlationId": self.front.ids.uuid(),
+                "timestamp": self.front.clock.now().isoformat(),
+                "duration": "PT0S",
+                "parameters": json.loads(json.dumps(parameters_echo(expansion.template, expansion.scope))),
+                "validatedResources": [{"id": step.node.id} for step in found.resources],
+            },
+        }
+
+    def difference(self) -> dict[str, Any]:
+        """What would change, property by property; a template that is wrong answers 200 with the error, as Azure has it."""
+        try:
+            found = steps(self._expansion(), self)
+        except LazurError as error:
+            return failed([error])
+        refused = [f for step in found.resources for f in self._denied(step)]
+        if refused:
+            raise refused[0]
+        settings = self.properties.get("whatIfSettings")
+        form = settings.get("resultFormat") if isinstance(settings, dict) else None
+        return what_if(
+            found, self._current, Shapes(self.front.registry), others=self._others(found), complete=self.mode == "Complete",
+            full=str(form).lower() != "resourceidonly",
+        )  # fmt: skip
+
+    def _expansion(self) -> Expansion:
+        around = surroundings_of(
+            self.id.scope, self.front.stamp, self.caller, group=self.group, subscription=self._named(self.id),
+            location=self.location,
+        )  # fmt: skip
+        check_location(self.id.name, around.kind, self.location)
+        given = self.properties.get("parameters") or {}
+        wanted = {**self.properties, "mode": self.mode}
+        return expansion_of(self.id, wanted, given, around, self.front.ids, self.front.clock.now())
+
+    # -- what is there ------------------------------------------------------------------------------------------------
+
+    def _faults(self, step: Step) -> list[LazurError]:
+        if step.unknown or _open(step.body):
+            return []
+        try:
+            return self.front.check(self.caller, self._id(step.node.id), step.body)
+        except LazurError as error:
+            return [error]
+
+    def _denied(self, step: Step) -> list[LazurError]:
+        """The refusal of a caller who could not deploy it, and so shall not learn what is there."""
+        if step.unknown:
+            return []
+        return [f for f in self._faults(step) if f.status == 403]
+
+    def _id(self, text: str) -> ArmId:
+        return self.front.registry.canonical(ArmId.parse(text, self.caller.tenant))
+
+    def _named(self, id: ArmId) -> str:
+        rows = self.front.store.document("subscriptions").content or ()
+        return next((row["name"] for row in rows if row["id"] == (id.subscription or "").lower()), "")
+
+    def _current(self, text: str) -> Mapping[str, Any] | None:
+        """The customer's own document of a resource, an embedded child's out of its parent's."""
+        id, registry = self._id(text), self.front.registry
+        try:
+            record = self.front.existing(self.caller, id)
+        except LazurError as error:
+            if error.status == 404:
+                return None
+            raise
+        embedded = registry.embedded(id)
+        if embedded is None:
+            return record.body
+        items = record.properties.get(embedded[1].list, [])
+        return next((i for i in items if i["name"].lower() == id.name.lower()), None)
+
+    def _others(self, found: Steps) -> list[tuple[str, Mapping[str, Any]]]:
+        if self.group is None:
+            return []
+        registry = self.front.registry
+        named = {self._id(step.node.id).key for step in found.resources if not step.unknown}
+        rows: list[Record] = [
+            r
+            for r in self.front.store.list(prefix=self.group.key + "/")
+            if registry.type_of(r.id).tracked and r.key not in named and len(r.id.names) == 1
+        ]
+        return [(str(r.id), {**r.body, "apiVersion": r.api_version}) for r in rows if self._readable(r)]
+
+    def _readable(self, record: Record) -> bool:
+        return self.front.authority.may(self.caller, f"{record.id.type}/read", record.id)
+
+    # -- the world of nested templates --------------------------------------------------------------------------------
+
+    def context(self, nested: NestedDeployment, around: Context) -> Context:
+        """The context of a nested deployment; its group need not exist yet."""
+        scope = ArmId.parse(nested.scope_id or "/", self.caller.tenant)
+        group = self.front.store.get(scope.key) if scope.reach == "group" else None
+        place = surroundings_of(
+            scope, self.front.stamp, self.caller, group=group, subscription=self._named(scope), location=nested.location,
+            nesting=around.nesting + 1,
+        )  # fmt: skip
+        return _context(nested.name, place, around)
+
+    def linked(self, nested: NestedDeployment) -> Mapping[str, Any] | None:
+        """Templates that nested deployments link to are not fetched for a preview."""
+        return None
+
+
+class _Standing:
+    """Answers a template from what exists already, as far as the caller may read it."""
+
+    def __init__(self, caller: Caller, front: Pipeline) -> None:
+        self._caller = caller
+        self._front = front
+
+    def reference(self, id: str, api_version: str | None, full: bool) -> dict[str, Any]:
+        """The resource or its properties."""
+        try:
+            shown = self._front.show(self._caller, ArmId.parse(id, self._caller.tenant))
+        except LazurError:
+            raise Unanswerable(id) from None
+        inner: dict[str, Any] = shown if full else shown["properties"]
+        return inner
+
+    def list(self, action: str, id: str, api_version: str | None, body: Any) -> dict[str, Any]:
+        """Secrets are not asked for before a deployment runs."""
+        raise Unanswerable(id)
+
+
+def _context(name: str, place: Surroundings, around: Context) -> Context:
+    return Context(
+        deployment_name=name, scope=place.scope, utcnow=around.utcnow, ids=around.ids, tenant=place.tenant,
+        environment=place.environment, deployer=place.deployer, location=place.location, nesting=place.nesting,
+    )  # fmt: skip
+
+
+def _open(value: Any) -> bool:
+    """Whether a body still holds expressions that only the deployment itself can evaluate."""
+    if isinstance(value, str):
+        return value.startswith("[") and not value.startswith("[[")
+    if isinstance(value, Mapping):
+        return any(map(_open, value.values()))
+    return isinstance(value, list) and any(map(_open, value))
