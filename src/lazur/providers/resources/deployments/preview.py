@@ -91,6 +91,7 @@ class _Asked:
         return what_if(
             found, self._current, Shapes(self.front.registry), others=self._others(found), complete=self.mode == "Complete",
             full=str(form).lower() != "resourceidonly",
+            foresee=lambda id, body: self.front.foresee(self.caller, self._id(id), body),
         )  # fmt: skip
 
     def _expansion(self) -> Expansion:
