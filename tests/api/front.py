@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from lazur.identity.directory import LiveDirectory, Write
+from lazur.identity.directory import DIRECTORIES, LiveDirectory, Write
+from lazur.identity.kept import StoredObjects
 from lazur.identity.objects import ServicePrincipal, Tenant
 from lazur.identity.sealing import StampKey
 from lazur.identity.tokens import Issuer, Subject
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.ids import SeededIds
 from lazur.kernel.simulation import run_virtual
-from lazur.lifecycle.control_plane import StoredDocument
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import OWNER, ROOT, Assignment, Role
@@ -173,7 +173,7 @@ class Door:
 async def second_tenant(world: World) -> None:
     """Another organisation in the directory of a stamp that does not run."""
     key = StampKey(bytes(32), SeededIds(1))
-    directory, _ = await LiveDirectory.open(StoredDocument(world.store, "directory"), SeededIds(2), "x", key)
+    directory, _ = await LiveDirectory.open(StoredObjects(world.store, DIRECTORIES), SeededIds(2), "x", key)
     await directory.change(lambda d: [Write(Tenant(ELSEWHERE, "Elsewhere", "elsewhere.example"))])
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +50,32 @@ class MemoryStore:
         self.text = json.dumps(document)
 
 
+class MemoryObjects:
+    """Keeps many documents as JSON, as a real store would."""
+
+    def __init__(self, documents: dict[str, Any] | None = None) -> None:
+        self.texts = {name: json.dumps(content) for name, content in (documents or {}).items()}
+
+    async def load(self) -> dict[str, Any]:
+        return {name: json.loads(text) for name, text in self.texts.items()}
+
+    async def save(self, changes: Mapping[str, Any]) -> None:
+        written = {name: json.dumps(content) for name, content in changes.items() if content is not None}
+        gone = [name for name, content in changes.items() if content is None]
+        self.texts = {name: text for name, text in (self.texts | written).items() if name not in gone}
+
+
+@dataclass
+class Kept:
+    """What outlives a restart."""
+
+    objects: MemoryObjects
+    documents: dict[str, MemoryStore]
+
+    def document(self, name: str) -> MemoryStore:
+        return self.documents.setdefault(name, MemoryStore())
+
+
 def cheap(password: str) -> str:
     """A stored password that costs a test nothing to check."""
     salt = "00" * 16
@@ -63,7 +89,7 @@ _first: list[tuple[dict[str, Any], dict[str, Any]]] = []
 async def _first_documents() -> tuple[dict[str, Any], dict[str, Any]]:
     """A bootstrapped directory and a key ring, made once: hashing and key generation are slow on purpose."""
     if not _first:
-        directory, keys, stamp_key = MemoryStore(), MemoryStore(), StampKey(STAMP_KEY, SeededIds(1))
+        directory, keys, stamp_key = MemoryObjects(), MemoryStore(), StampKey(STAMP_KEY, SeededIds(1))
         live, secrets = await LiveDirectory.open(directory, SeededIds(2), DOMAIN, stamp_key)
         admin = live.current.user(secrets.admin_object_id)
         assert admin is not None
@@ -79,7 +105,7 @@ class Stamp:
 
     endpoints: Endpoints
     identity: Identity
-    kept: dict[str, MemoryStore]
+    kept: Kept
     app: Starlette
     clock: Clock
 
@@ -121,15 +147,16 @@ async def stamp(
     """A fresh stamp; the directory and keys are copies of the same first ones."""
     clock = clock or VirtualClock()
     endpoints = endpoints or Endpoints.for_region("local", "lazur.internal")
-    directory_document, key_document = copy.deepcopy(await _first_documents())
+    objects, key_document = copy.deepcopy(await _first_documents())
     key = key_document["keys"][0]
     key["signs_from"] = int(clock.now().timestamp())
     key["signs_until"] = key["signs_from"] + 30 * 86_400
-    kept = {"directory": MemoryStore(directory_document), "signing-keys": MemoryStore({"keys": [key]})}
+    kept = Kept(MemoryObjects(objects), {"signing-keys": MemoryStore({"keys": [key]})})
     return await again(kept, clock, endpoints, outside, seed)
 
 
 async def again(
+<<<<<<< HEAD
     kept: dict[str, MemoryStore],
     clock: Clock,
     endpoints: Endpoints,
@@ -146,6 +173,15 @@ async def again(
         return kept.setdefault(name, MemoryStore())
 
     identity = await Identity.open(document, endpoints, domain, stamp_key, clock, SeededIds(seed), outside)
+=======
+    kept: Kept, clock: Clock, endpoints: Endpoints, outside: Outside | None = None, seed: int = 6
+) -> Stamp:
+    """The stamp whose documents are `kept`, as after a restart."""
+    stamp_key = StampKey(STAMP_KEY, SeededIds(seed))
+    identity = await Identity.open(
+        kept.objects, kept.document, endpoints, DOMAIN, stamp_key, clock, SeededIds(seed), outside
+    )
+>>>>>>> 95629a2 (Each object of a directory is a document of its own: a change writes what it touches, whatever there is beside it)
     return Stamp(endpoints, identity, kept, Starlette(routes=routes(identity.provider)), clock)
 
 

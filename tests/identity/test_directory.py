@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lazur.identity.directory import AlreadyThere, Directories, LiveDirectory, Remove, Write, bootstrap
+from lazur.identity.directory import DIRECTORIES, AlreadyThere, Directories, LiveDirectory, Remove, Write, bootstrap
 from lazur.identity.firstparty import AZ_CLI
+from lazur.identity.kept import StoredObjects
 from lazur.identity.objects import (
     Application,
     AppRoleAssignment,
@@ -23,7 +27,9 @@ from lazur.identity.objects import (
 from lazur.identity.passwords import check_password
 from lazur.identity.sealing import StampKey
 from lazur.kernel.ids import SeededIds, SystemIds
-from tests.identity.support import DOMAIN, STAMP_KEY, MemoryStore
+from lazur.model.documents import Change, Document
+from lazur.store.sqlite import SqliteStore
+from tests.identity.support import DOMAIN, STAMP_KEY, MemoryObjects
 
 
 def test_bootstrap_repeats_under_a_seed_and_only_there() -> None:
@@ -33,9 +39,10 @@ def test_bootstrap_repeats_under_a_seed_and_only_there() -> None:
 
 def test_nothing_is_kept_in_the_clear_and_all_comes_back() -> None:
     async def test() -> None:
-        store, key = MemoryStore(), StampKey(STAMP_KEY, SystemIds())
+        store, key = MemoryObjects(), StampKey(STAMP_KEY, SystemIds())
         live, secrets = await LiveDirectory.open(store, SystemIds(), DOMAIN, key)
-        assert secrets.admin_password not in store.text and secrets.client_secret not in store.text
+        text = str(store.texts)
+        assert secrets.admin_password not in text and secrets.client_secret not in text
         again, same = await LiveDirectory.open(store, SystemIds(), DOMAIN, key)
         assert again.current == live.current and same == secrets
         user = again.current.user(f"ADMIN@{DOMAIN}")
@@ -49,11 +56,11 @@ def test_nothing_is_kept_in_the_clear_and_all_comes_back() -> None:
 
 
 def test_a_change_that_was_not_stored_did_not_happen() -> None:
-    class Broken(MemoryStore):
-        async def save(self, document: dict[str, Any]) -> None:
-            if self.text != "{}":
+    class Broken(MemoryObjects):
+        async def save(self, changes: Mapping[str, Any]) -> None:
+            if self.texts:
                 raise OSError("disk full")
-            await super().save(document)
+            await super().save(changes)
 
     async def test() -> None:
         store = Broken()
@@ -129,3 +136,56 @@ def test_an_application_of_another_directory_is_not_there_unless_it_is_for_sever
     assert made.usable("APP", "t1") is app and made.usable("app", "t2") is None and made.usable(AZ_CLI, "t2") is not None
     assert edited(made, ServicePrincipal("s", "app", "t2", "App")).usable("app", "t2") is app
     assert edited(made, replace(app, sign_in_audience="AzureADMultipleOrgs")).usable("app", "t2") is not None
+
+
+def test_a_change_writes_the_objects_it_touches_and_a_restart_finds_the_same(tmp_path: Path) -> None:
+    async def test() -> None:
+        key = StampKey(STAMP_KEY, SeededIds(1))
+        store = SqliteStore(tmp_path / "store")
+        live, secrets = await LiveDirectory.open(StoredObjects(store, DIRECTORIES), SeededIds(2), DOMAIN, key)
+        before = store.position()
+        group, admin = Group("g", secrets.tenant_id, "G"), secrets.admin_object_id
+        await live.change(lambda _: [Write(group), Write(Link("member", secrets.tenant_id, "g", admin)), Write(TWO)])
+        touched = {entry.key for entry in store.feed(before)}
+        home = f"directory/{secrets.tenant_id}"
+        assert touched == {f"{home}/group/g", f"{home}/link/member/g/{admin}", "directory/t2"}
+        assert live.current.home.groups_of(admin) == ("g",)
+        await live.change(lambda d: [Remove(group), Write(replace(TWO, display_name="Zwei"))])
+        await live.change(lambda _: [Write(group)])
+        store.close()
+        store = SqliteStore(tmp_path / "store")
+        again, same = await LiveDirectory.open(StoredObjects(store, DIRECTORIES), SeededIds(3), DOMAIN, key)
+        assert same == secrets and again.current == live.current
+        assert [t.display_name for t in again.current.tenants] == ["Lazur", "Zwei"]
+        store.close()
+
+    asyncio.run(test())
+
+
+def test_what_an_earlier_version_kept_in_one_document_is_taken_over() -> None:
+    async def test() -> None:
+        key, ids = StampKey(STAMP_KEY, SeededIds(1)), SeededIds(2)
+        things, secrets = bootstrap(ids, DOMAIN)
+        user, app, principal = (asdict(thing) for thing in things[1:4])
+        kept = ("object_id", "tenant_id", "upn", "display_name", "password_hash", "enabled", "sessions_from")
+        secret = {name: app["secrets"][0][name] for name in ("key_id", "digest", "hint", "expires")}
+        old_app = {name: app[name] for name in ("app_id", "object_id", "tenant_id", "display_name", "public")}
+        az = {**old_app, "app_id": AZ_CLI, "tenant_id": "", "redirect_uris": ["http://localhost"], "secrets": []}
+        first = {
+            "version": 1,
+            "tenants": [{"id": secrets.tenant_id, "display_name": "Lazur", "default_domain": DOMAIN}],
+            "users": [{name: user[name] for name in kept}],
+            "applications": [
+                {**old_app, "redirect_uris": [], "secrets": [secret], "certificates": []}, {**az, "certificates": []},
+            ],
+            "principals": [{n: principal[n] for n in ("object_id", "app_id", "tenant_id", "display_name", "enabled")}],
+            "initial": key.seal(json.dumps(asdict(secrets)).encode(), "directory#initial"),
+        }  # fmt: skip
+        store = SqliteStore(None)
+        await store.commit(Change(documents=[Document("directory", 1, first)]))
+        for _ in range(2):
+            live, same = await LiveDirectory.open(StoredObjects(store, DIRECTORIES), ids, DOMAIN, key)
+            assert same == secrets and live.current == Directories().edited(map(Write, things))[0]
+        assert store.document("directory").content["version"] == 2 and len(store.documents("directory/")) == len(things)
+
+    asyncio.run(test())

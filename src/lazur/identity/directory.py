@@ -11,11 +11,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from lazur.identity.firstparty import FIRST_PARTY, principals
+from lazur.identity.kept import KeptObjects
 from lazur.identity.objects import (
     GLOBAL_ADMINISTRATOR,
     Application,
@@ -35,7 +36,9 @@ from lazur.identity.sealing import StampKey
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
 
-ROOT = "directory/"
+DIRECTORIES = "directory"
+# What is known of all directories together: the form they are stored in, and the sealed secrets of the first start.
+_ABOUT = DIRECTORIES
 _INITIAL = "directory#initial"
 _KINDS: dict[str, TypeAdapter[Any]] = {
     "tenant": TypeAdapter(Tenant),
@@ -82,13 +85,13 @@ def document_name(thing: Stored) -> str:
     """The platform document `thing` is kept in."""
     match thing:
         case Tenant():
-            return f"{ROOT}{thing.id}"
+            return f"{DIRECTORIES}/{thing.id}"
         case Link():
-            return f"{ROOT}{thing.tenant_id}/link/{thing.kind}/{thing.source}/{thing.target}"
+            return f"{DIRECTORIES}/{thing.tenant_id}/link/{thing.kind}/{thing.source}/{thing.target}"
         case AppRoleAssignment():
-            return f"{ROOT}{thing.tenant_id}/appRoleAssignment/{thing.id}"
+            return f"{DIRECTORIES}/{thing.tenant_id}/appRoleAssignment/{thing.id}"
         case _:
-            return f"{ROOT}{thing.tenant_id}/{_KIND_OF[type(thing)]}/{thing.object_id}"
+            return f"{DIRECTORIES}/{thing.tenant_id}/{_KIND_OF[type(thing)]}/{thing.object_id}"
 
 
 def content_of(thing: Stored) -> Any:
@@ -116,7 +119,7 @@ class Directory:
     assignments: Mapping[str, AppRoleAssignment] = field(default_factory=dict)
     # "upn:alice@…", "outside:<issuer> <subject>", "app:<app id>", "sp:<app id>" -> object id
     names: Mapping[str, str] = field(default_factory=dict)
-    # (kind, source) -> targets and (kind, target) -> sources, in the order they were made
+    # (kind, source) -> targets and (kind, target) -> sources
     targets: _Ends = field(default_factory=dict)
     sources: _Ends = field(default_factory=dict)
 
@@ -255,8 +258,8 @@ class _Draft:
         self.documents[document_name(thing)] = None
         match thing:
             case Link():
-                self._ends(self._targets, thing.kind, thing.source).pop(thing.target, None)
-                self._ends(self._sources, thing.kind, thing.target).pop(thing.source, None)
+                self._unlink(self._targets, thing.kind, thing.source, thing.target)
+                self._unlink(self._sources, thing.kind, thing.target, thing.source)
             case AppRoleAssignment():
                 self._assignments.pop(thing.id, None)
             case Tenant():
@@ -284,6 +287,12 @@ class _Draft:
         for name in _names_of(thing):
             if self._names.setdefault(name, thing.object_id) != thing.object_id:
                 raise AlreadyThere(_PROPERTIES[name.partition(":")[0]])
+
+    def _unlink(self, index: dict[tuple[LinkKind, str], Mapping[str, None]], kind: LinkKind, end: str, other: str) -> None:
+        left = self._ends(index, kind, end)
+        left.pop(other, None)
+        if not left:
+            del index[kind, end]
 
     def _ends(self, index: dict[tuple[LinkKind, str], Mapping[str, None]], kind: LinkKind, end: str) -> dict[str, None]:
         """The entry of `index`, as one this change may write to."""
@@ -446,49 +455,35 @@ def _administrators(secrets: Secrets) -> tuple[Link, ...]:
     return tuple(Link("role", secrets.tenant_id, GLOBAL_ADMINISTRATOR, holder) for holder in holders)
 
 
-class DirectoryStore(Protocol):
-    """Where one document is kept. Bound to the stamp's store above this layer."""
-
-    async def load(self) -> dict[str, Any]:
-        """The document, or an empty one when nothing was saved yet."""
-        ...
-
-    async def save(self, document: dict[str, Any]) -> None:
-        """Keep `document` durably in place of the old one."""
-        ...
-
-
 class LiveDirectory:
     """The directories now, and the only way to change them."""
 
-    def __init__(self, store: DirectoryStore, current: Directories, documents: dict[str, Any], initial: str) -> None:
-        self._store = store
+    def __init__(self, objects: KeptObjects, current: Directories) -> None:
+        self._objects = objects
         self._current = current
-        self._documents = documents
-        self._initial = initial
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def open(cls, store: DirectoryStore, ids: Ids, domain: str, stamp_key: StampKey) -> tuple[LiveDirectory, Secrets]:
+    async def open(cls, objects: KeptObjects, ids: Ids, domain: str, stamp_key: StampKey) -> tuple[LiveDirectory, Secrets]:
         """The stored directories, bootstrapped when there are none, and the secrets they were bootstrapped with.
 
         These are kept sealed beside them: a crash between the first save and the operator reading them loses nothing.
         """
-        document = await store.load()
-        if not document:
+        documents = await objects.load()
+        about: dict[str, Any] = documents.pop(_ABOUT, {})
+        if not about:
             things, secrets = await asyncio.to_thread(bootstrap, ids, domain)
             initial = stamp_key.seal(json.dumps(asdict(secrets)).encode(), _INITIAL)
-            live = cls(store, *Directories().edited(map(Write, things)), initial)
-            await store.save(live._document(live._documents))
-            return live, secrets
-        secrets = Secrets(**json.loads(stamp_key.unseal(document["initial"], _INITIAL)))
-        first = document["version"] == 1
-        things = _first_form(document, secrets) if first else [thing_of(row) for row in document["things"].values()]
-        directories, documents = Directories().edited(map(Write, things))
-        return cls(store, directories, documents, document["initial"]), secrets
-
-    def _document(self, documents: dict[str, Any]) -> dict[str, Any]:
-        return {"version": 2, "initial": self._initial, "things": documents}
+            return cls(objects, await _kept(objects, things, initial)), secrets
+        secrets = Secrets(**json.loads(stamp_key.unseal(about["initial"], _INITIAL)))
+        if about["version"] == 1:
+            return cls(objects, await _kept(objects, _first_form(about, secrets), about["initial"])), secrets
+        found = [thing_of(content) for content in documents.values()]
+        # The stamp's own directory is the first, the others follow as they were made.
+        tenants = [thing for thing in found if isinstance(thing, Tenant)]
+        tenants.sort(key=lambda tenant: (tenant.id != secrets.tenant_id, tenant.created, tenant.id))
+        others = (thing for thing in found if not isinstance(thing, Tenant))
+        return cls(objects, Directories().edited(map(Write, (*tenants, *others)))[0]), secrets
 
     @property
     def current(self) -> Directories:
@@ -499,9 +494,8 @@ class LiveDirectory:
         """Store what `edit(current)` says, then make it current; an error of either leaves things as they were."""
         async with self._changing:
             changed, documents = self._current.edited(edit(self._current))
-            kept = {name: content for name, content in {**self._documents, **documents}.items() if content is not None}
-            await self._store.save(self._document(kept))
-            self._current, self._documents = changed, kept
+            await self._objects.save(documents)
+            self._current = changed
             return changed
 
     async def set_password(self, object_id: str, password: str, ids: Ids, now: int) -> None:
@@ -527,6 +521,13 @@ class LiveDirectory:
             return [Write(replace(found, sessions_from=max(now, found.sessions_from) + 1))]
 
         await self.change(edit)
+
+
+async def _kept(objects: KeptObjects, things: Iterable[Stored], initial: str) -> Directories:
+    """Store the first contents of the directories, with what is known of the whole, and show them."""
+    directories, documents = Directories().edited(map(Write, things))
+    await objects.save({**documents, _ABOUT: {"version": 2, "initial": initial}})
+    return directories
 
 
 def _first_form(document: Mapping[str, Any], secrets: Secrets) -> list[Stored]:

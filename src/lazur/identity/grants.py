@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 
 from lazur.identity.codes import REFRESH_LIFE
-from lazur.identity.directory import DirectoryStore
+from lazur.identity.kept import KeptDocument
 from lazur.kernel.clock import Clock
 
 
 class Grants:
     """The ended ones, in memory and in one small document; there are few, since it takes a theft to end one."""
 
-    def __init__(self, store: DirectoryStore, clock: Clock, ended: dict[str, int]) -> None:
+    def __init__(self, store: KeptDocument, clock: Clock, ended: dict[str, int]) -> None:
         self._store = store
         self._clock = clock
         self._ended = ended
@@ -23,7 +23,7 @@ class Grants:
         self.edition = 0
 
     @classmethod
-    async def open(cls, store: DirectoryStore, clock: Clock) -> Grants:
+    async def open(cls, store: KeptDocument, clock: Clock) -> Grants:
         """The stored ones."""
         document = await store.load()
         return cls(store, clock, {str(grant): int(until) for grant, until in document.get("ended", {}).items()})

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import RSAKey
 
-from lazur.identity.directory import DirectoryStore
+from lazur.identity.kept import KeptDocument
 from lazur.identity.sealing import StampKey
 from lazur.kernel.clock import Clock
 
@@ -41,7 +41,7 @@ class _Key:
 class KeyRing:
     """The keys of one stamp. `keep_fresh` must run for rotation to happen; signing itself never waits for it."""
 
-    def __init__(self, store: DirectoryStore, stamp_key: StampKey, clock: Clock) -> None:
+    def __init__(self, store: KeptDocument, stamp_key: StampKey, clock: Clock) -> None:
         self._store = store
         self._stamp_key = stamp_key
         self._clock = clock
@@ -50,7 +50,7 @@ class KeyRing:
         self._published: dict[str, Any] = {"keys": []}
 
     @classmethod
-    async def open(cls, store: DirectoryStore, stamp_key: StampKey, clock: Clock) -> KeyRing:
+    async def open(cls, store: KeptDocument, stamp_key: StampKey, clock: Clock) -> KeyRing:
         """The stored keys; a first one, usable at once, when there are none."""
         ring = cls(store, stamp_key, clock)
         document = await store.load()

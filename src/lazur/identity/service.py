@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lazur.drivers.web.interface import Fetch
-from lazur.identity.directory import DirectoryStore, LiveDirectory, Secrets
+from lazur.identity.directory import LiveDirectory, Secrets
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.federation import Federation, Federations
 from lazur.identity.grants import Grants
+from lazur.identity.kept import KeptDocument, KeptObjects
 from lazur.identity.keys import KeyRing
 from lazur.identity.outside import GuardedWeb, HttpWeb, Issuers, Web
 from lazur.identity.provider import OpenIdProvider
@@ -46,7 +47,8 @@ class Identity:
     @classmethod
     async def open(
         cls,
-        kept: Callable[[str], DirectoryStore],
+        objects: KeptObjects,
+        kept: Callable[[str], KeptDocument],
         endpoints: Endpoints,
         domain: str,
         stamp_key: StampKey,
@@ -54,9 +56,10 @@ class Identity:
         ids: Ids,
         outside: Outside | None = None,
     ) -> Identity:
-        """The service over the documents `kept` names; a new stamp's directory (`<region>.<domain>`) and key are made."""
+        """The service over the directories' `objects` and the documents `kept` names; a new stamp's directory
+        (`<region>.<domain>`) and key are made."""
         outside = outside or Outside()
-        directory, secrets = await LiveDirectory.open(kept("directory"), ids, domain, stamp_key)
+        directory, secrets = await LiveDirectory.open(objects, ids, domain, stamp_key)
         keys = await KeyRing.open(kept("signing-keys"), stamp_key, clock)
         grants = await Grants.open(kept("ended-sign-ins"), clock)
         federations = Federations(outside.federations, outside.web or HttpWeb(), endpoints, directory, clock, ids)

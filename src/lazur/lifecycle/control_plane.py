@@ -34,8 +34,9 @@ from lazur.control.context import Context
 from lazur.control.loop import Loop
 from lazur.control.presence import Presence
 from lazur.identity import app as identity_app
-from lazur.identity.directory import LiveDirectory, Secrets
+from lazur.identity.directory import DIRECTORIES, LiveDirectory, Secrets
 from lazur.identity.endpoints import Endpoints
+from lazur.identity.kept import StoredDocument, StoredObjects
 from lazur.identity.keys import KeyRing
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
 from lazur.identity.objects import Group, ServicePrincipal, User
@@ -90,21 +91,6 @@ class Accounts:
     operator_subscription: str
 
 
-class StoredDocument:
-    """`DirectoryStore` over one platform document."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        self._store = store
-        self._name = name
-
-    async def load(self) -> dict[str, Any]:
-        return dict(self._store.document(self._name).content or {})
-
-    async def save(self, document: dict[str, Any]) -> None:
-        version = self._store.document(self._name).version + 1
-        await self._store.commit(Change(documents=[Document(self._name, version, document)]))
-
-
 class DirectoryPrincipals:
     """`Principals` over the live directories."""
 
@@ -152,7 +138,10 @@ class ControlPlane:
     ) -> ControlPlane:  # fmt: skip
         """A control plane over `store`, with everything made that a new stamp needs and the site's hosts added."""
         zone = f"{stamp.region}.{stamp.domain}"
-        identity = await Identity.open(lambda name: StoredDocument(store, name), endpoints, zone, stamp_key, clock, ids)
+        objects = StoredObjects(store, DIRECTORIES)
+        identity = await Identity.open(
+            objects, lambda name: StoredDocument(store, name), endpoints, zone, stamp_key, clock, ids
+        )  # fmt: skip
         secrets = identity.secrets
         accounts = await _accounts(store, ids, secrets)
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
