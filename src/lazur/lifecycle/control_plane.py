@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -36,14 +36,15 @@ from lazur.control.presence import Presence
 from lazur.identity import app as identity_app
 from lazur.identity.directory import DIRECTORIES, LiveDirectory, Secrets
 from lazur.identity.endpoints import Endpoints
+from lazur.identity.graph import app as graph_app
+from lazur.identity.graph.request import Stage
 from lazur.identity.kept import StoredDocument, StoredObjects
 from lazur.identity.keys import KeyRing
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
 from lazur.identity.objects import Group, ServicePrincipal, User
-from lazur.identity.provider import OpenIdProvider
 from lazur.identity.sealing import StampKey
 from lazur.identity.service import Identity
-from lazur.identity.tokens import Verifier, bearer, challenge
+from lazur.identity.tokens import bearer, challenge
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.ids import Ids, derived
@@ -129,7 +130,7 @@ class ControlPlane:
                           stamp_key.unseal, self.presence)  # fmt: skip
         self.loop = Loop(context)
         self.identity, self.secrets = identity, identity.secrets
-        self.app = self._front(identity.provider, identity.verifier, identity.keys)
+        self.app = self._front(identity)
 
     @classmethod
     async def open(
@@ -161,8 +162,8 @@ class ControlPlane:
 
     # -- the front ----------------------------------------------------------------------------------------------------
 
-    def _front(self, provider: OpenIdProvider, verifier: Verifier, keys: KeyRing) -> Front:
-        accepted = self.endpoints.accepted_by_arm
+    def _front(self, identity: Identity) -> Front:
+        accepted, verifier = self.endpoints.accepted_by_arm, identity.verifier
 
         def authenticate(header: str | None) -> Caller:
             found = verifier.verify(bearer(header), accepted)
@@ -173,7 +174,9 @@ class ControlPlane:
             Routes(self.pipeline), authenticate, self._anonymous, self.ids,
             self._challenge,
         )  # fmt: skip
-        return Front(arm, Router(routes=identity_app.routes(provider)), self.endpoints, keys)
+        stage = Stage(identity.directory, self.endpoints, self.clock, self.ids)
+        graph = Router(routes=graph_app.routes(stage, verifier))
+        return Front(arm, Router(routes=identity_app.routes(identity.provider)), graph, self.endpoints, identity.keys)
 
     def _challenge(self, path: str) -> str:
         """Where to sign in for what lies at `path`: clients find a subscription's directory by it."""
@@ -273,11 +276,13 @@ class ControlPlane:
 
 
 class Front:
-    """All names of the stamp on one port: sign-in by host name or path, everything else ARM."""
+    """All names of the stamp on one port: sign-in and Graph by host name or path, everything else ARM."""
 
-    def __init__(self, arm: ArmApp, identity: Router, endpoints: Endpoints, keys: KeyRing) -> None:
+    def __init__(self, arm: ArmApp, identity: Router, graph: Router, endpoints: Endpoints, keys: KeyRing) -> None:
         self._arm = arm
         self._identity = identity
+        self._graph = graph
+        self._graph_host, self._graph_path = _host(endpoints.graph), f"{urlsplit(endpoints.graph).path}/"
         self._hosts = {_host(endpoints.login), _host(endpoints.adfs)} - {_host(endpoints.management)}
         self._single = not self._hosts
         self.keys = keys
@@ -287,8 +292,12 @@ class Front:
             return
         host = next((v for k, v in scope["headers"] if k == b"host"), b"").decode("latin-1").partition(":")[0].lower()
         path: str = scope["path"]
-        signs_in = host in self._hosts or (self._single and _is_sign_in(path))
-        await (self._identity if signs_in else self._arm)(scope, receive, send)
+        app: ArmApp | Router = self._arm
+        if host in self._hosts or (self._single and _is_sign_in(path)):
+            app = self._identity
+        elif (self._single or host == self._graph_host) and path.startswith(self._graph_path):
+            app = self._graph
+        await app(scope, receive, send)
 
 
 def _is_sign_in(path: str) -> bool:
