@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from lazur.identity.objects import Application, Secret, ServicePrincipal, User
 from lazur.identity.service import Outside
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Unavailable
-from tests.identity.support import MemoryStore, Stamp, again, call, cheap, stamp
+from tests.identity.support import Kept, MemoryObjects, Stamp, again, call, cheap, stamp
 
 SECRET = "outside-secret-canary"
 CALLBACK = "https://login.local.lazur.internal/common/oauth2/federation"
@@ -55,17 +55,17 @@ class StampWeb:
             raise Unavailable(f"'{url}' cannot be read.")
 
 
-_first: dict[str, str] = {}
+_first: list[Kept] = []
 """What a company's provider begins with, made once: hashing and key generation are slow on purpose."""
 
 
 async def company(clock: Clock) -> Stamp:
     """A company's provider, with keys and people of its own; our stamp is registered there as `lazur`."""
     endpoints = Endpoints.for_region("idp", "corp.example")
-    kept = {name: MemoryStore(json.loads(text)) for name, text in _first.items()}
+    kept = copy.deepcopy(_first[0]) if _first else Kept(MemoryObjects(), {})
     made = await again(kept, clock, endpoints, seed=77, key=bytes(range(32, 64)), domain="corp.example")
     if not _first:
-        _first.update({name: kept[name].text for name in ("directory", "signing-keys")})
+        _first.append(copy.deepcopy(kept))
     app = Application(
         "lazur", "o-lazur", made.tenant, "Our cloud", secrets=(Secret.of("k", SECRET),),
         properties={"web": {"redirectUris": [CALLBACK]}},

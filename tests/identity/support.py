@@ -156,8 +156,7 @@ async def stamp(
 
 
 async def again(
-<<<<<<< HEAD
-    kept: dict[str, MemoryStore],
+    kept: Kept,
     clock: Clock,
     endpoints: Endpoints,
     outside: Outside | None = None,
@@ -168,20 +167,7 @@ async def again(
 ) -> Stamp:
     """The stamp whose documents are `kept`, as after a restart."""
     stamp_key = StampKey(key, SeededIds(seed))
-
-    def document(name: str) -> MemoryStore:
-        return kept.setdefault(name, MemoryStore())
-
-    identity = await Identity.open(document, endpoints, domain, stamp_key, clock, SeededIds(seed), outside)
-=======
-    kept: Kept, clock: Clock, endpoints: Endpoints, outside: Outside | None = None, seed: int = 6
-) -> Stamp:
-    """The stamp whose documents are `kept`, as after a restart."""
-    stamp_key = StampKey(STAMP_KEY, SeededIds(seed))
-    identity = await Identity.open(
-        kept.objects, kept.document, endpoints, DOMAIN, stamp_key, clock, SeededIds(seed), outside
-    )
->>>>>>> 95629a2 (Each object of a directory is a document of its own: a change writes what it touches, whatever there is beside it)
+    identity = await Identity.open(kept.objects, kept.document, endpoints, domain, stamp_key, clock, SeededIds(seed), outside)
     return Stamp(endpoints, identity, kept, Starlette(routes=routes(identity.provider)), clock)
 
 
