@@ -39,7 +39,7 @@ async def control(config: RoleConfig, clock: Clock) -> None:
         config.region, config.domain, "", "", endpoints.management, endpoints.login, network.public, network.transit,
         network.transit_gateway, network.guest_mtu, listed(Path(config.images)), overcommit_cpu=1.0,
         internal_prefixes=(network.underlay, network.infrastructure, network.link, network.transit),
-        template_servers=network.template_servers,
+        template_servers=network.template_servers, throttled=config.throttled,
     )  # fmt: skip
     machines = [
         Machine(h.name, h.vcpus, h.allocatable_mib, h.fault_domain, h.rack, h.driver)

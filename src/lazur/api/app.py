@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from lazur.api.message import Request, Response
 from lazur.api.present import encode
 from lazur.api.routes import Routes
+from lazur.api.throttle import Throttle
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
 from lazur.kernel.log import logger
@@ -44,13 +45,15 @@ class ArmApp:
     """The ARM endpoint as an ASGI application."""
 
     def __init__(
-        self, routes: Routes, authenticate: Authenticate, anonymous: Anonymous, ids: Ids, challenge: Challenge
+        self, routes: Routes, authenticate: Authenticate, anonymous: Anonymous, ids: Ids, challenge: Challenge,
+        throttle: Throttle | None = None,
     ) -> None:
         self._routes = routes
         self._authenticate = authenticate
         self._anonymous = anonymous
         self._ids = ids
         self._challenge = challenge
+        self.throttle = throttle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -78,9 +81,12 @@ class ArmApp:
         path = _SLASHES.sub("/", scope["path"])
         try:
             caller = replace(self._authenticate(given.get("authorization")), correlation=correlation)
+            left = self._admitted(caller, scope["method"], path)
             raw = await _body(receive)
             request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller)
-            return render(await self._routes.answer(request))
+            response = render(await self._routes.answer(request))
+            response.headers.update(left)
+            return response
         except LazurError as error:
             return self._refusal(error, path)
         except Exception:
@@ -88,12 +94,21 @@ class ArmApp:
             message = f"The server encountered an unexpected error. Correlation id: {correlation}."
             return self._refusal(LazurError("InternalServerError", message, status=500), path)
 
+    def _admitted(self, caller: Caller, method: str, path: str) -> dict[str, str]:
+        """Count the request against the caller's limits; the header that says what is left of them."""
+        if self.throttle is None:
+            return {}
+        parts = path.split("/", 3)
+        subscription = parts[2].lower() if len(parts) > 2 and parts[1].lower() == "subscriptions" else ""
+        name, left = self.throttle.take(method, caller.tenant, subscription, caller.object_id)
+        return {name: left}
+
     def _refusal(self, error: LazurError, path: str) -> HttpResponse:
         response = render(Response(error.status, {"error": error.body()}))
         if error.status == 401:
             response.headers["WWW-Authenticate"] = self._challenge(path)
         if error.retryable:
-            response.headers["Retry-After"] = "1"
+            response.headers["Retry-After"] = str(error.retry_after)
         response.headers["x-ms-failure-cause"] = "gateway" if error.status >= 500 else "client"
         return response
 

@@ -32,7 +32,8 @@ class LazurError(Exception):
 
     `code` is Azure's code where Azure has one; `target` the path of the offending field or the id of the offending
     resource; `details` the causes, all of them; `info` the evidence; `status` the HTTP status when this error ends a
-    request; `retryable` says whether the same request may succeed later without any change.
+    request; `retryable` says whether the same request may succeed later without any change, `retry_after` in how many
+    seconds.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class LazurError(Exception):
         info: Iterable[Evidence] = (),
         status: int = 400,
         retryable: bool = False,
+        retry_after: int = 1,
         internal: str = "",
     ) -> None:
         super().__init__(f"{code}: {message}")
@@ -55,6 +57,7 @@ class LazurError(Exception):
         self.info: Sequence[Evidence] = tuple(info)
         self.status = status
         self.retryable = retryable
+        self.retry_after = retry_after
         self.internal = internal
 
     def body(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from lazur.api.desires import Desires
 from lazur.api.message import Response as ArmResponse
 from lazur.api.pipeline import Pipeline
 from lazur.api.routes import Routes
+from lazur.api.throttle import Throttle
 from lazur.control.context import Context
 from lazur.control.loop import Loop
 from lazur.control.presence import Presence
@@ -172,7 +173,7 @@ class ControlPlane:
 
         arm = ArmApp(
             Routes(self.pipeline), authenticate, self._anonymous, self.ids,
-            self._challenge,
+            self._challenge, Throttle(self.clock) if self.stamp.throttled else None,
         )  # fmt: skip
         stage = Stage(identity.directory, self.endpoints, self.clock, self.ids)
         graph = Router(routes=graph_app.routes(stage, verifier))
@@ -279,7 +280,7 @@ class Front:
     """All names of the stamp on one port: sign-in and Graph by host name or path, everything else ARM."""
 
     def __init__(self, arm: ArmApp, identity: Router, graph: Router, endpoints: Endpoints, keys: KeyRing) -> None:
-        self._arm = arm
+        self.arm = arm
         self._identity = identity
         self._graph = graph
         self._graph_host, self._graph_path = _host(endpoints.graph), f"{urlsplit(endpoints.graph).path}/"
@@ -292,7 +293,7 @@ class Front:
             return
         host = next((v for k, v in scope["headers"] if k == b"host"), b"").decode("latin-1").partition(":")[0].lower()
         path: str = scope["path"]
-        app: ArmApp | Router = self._arm
+        app: ArmApp | Router = self.arm
         if host in self._hosts or (self._single and _is_sign_in(path)):
             app = self._identity
         elif (self._single or host == self._graph_host) and path.startswith(self._graph_path):

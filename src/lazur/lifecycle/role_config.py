@@ -59,6 +59,7 @@ class RoleConfig:
     region: str
     domain: str
     profile: str
+    throttled: bool
     names: Mapping[str, str]
     api_address: str
     api_port: int

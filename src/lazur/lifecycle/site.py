@@ -130,6 +130,8 @@ class Site(_Part):
     networks: Networks = Networks()
     storage_pools: tuple[StoragePool, ...] = Field(default=(StoragePool(name="main"),), min_length=1)
     endpoints: tuple[Label, ...] = ("management", "adminmanagement", "login", "adfs", "graph", "portal")
+    throttling: bool | None = None
+    """Whether requests are held to Azure's rates; unsaid, they are except on a laptop."""
     egress_interface: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.@-]{1,15}$")
 
     @model_validator(mode="after")

@@ -6,9 +6,7 @@ wherever a simulated host could be taken for a real one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ class Stamp:
     """Networks of the stamp's own parts; what a customer names must not lead into them."""
     template_servers: tuple[str, ...] = ()
     """Further networks that linked templates may be fetched from."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    throttled: bool = False
+    """Requests are held to Azure's rates."""
 
     def internal_zone(self, vnet: str) -> str:
         """The DNS zone of the virtual network with that uid, as its guests see it."""

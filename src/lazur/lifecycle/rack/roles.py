@@ -35,6 +35,7 @@ def role_config(site: Site, container: str) -> RoleConfig:
         region=site.region,
         domain=site.domain,
         profile=site.profile,
+        throttled=site.profile != "laptop" if site.throttling is None else site.throttling,
         names=site.endpoint_names,
         api_address=str(site.api_address),
         api_port=layout.API_PORT,
