@@ -17,6 +17,7 @@ from lazur.api.authority import Authority
 from lazur.api.decode import Decoded, decode
 from lazur.api.links import Links, exclusive, gone_children, in_use
 from lazur.api.present import Presenter, etag_of, not_found
+from lazur.api.underway import Underway
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError, all_at_once
 from lazur.kernel.ids import Ids, derived
@@ -63,6 +64,7 @@ class Pipeline:
         self.authority = authority
         self.principals = principals
         self._links = Links(registry, store, authority, self.presenter)
+        self._pools = Underway(store)
         self.tools = Tools(ids, sign)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -89,12 +91,9 @@ class Pipeline:
     async def _attempt(self, id: ArmId, step: Callable[[], Awaitable[Accepted]]) -> Accepted:
         """Run `step`, again from its first read whenever somebody else was faster.
 
-        Requests that choose from the same pools or write the same document take turns: they could only defeat one another.
+        Requests that write the same document take turns: they could only defeat one another.
         """
-        document = self.registry.document_of(id)
-        declared = self.registry.type_of(document)
-        turn = declared.type if declared.chooses else document.key
-        lock = self._turns.setdefault(turn, asyncio.Lock())
+        lock = self._turns.setdefault(self.registry.document_of(id).key, asyncio.Lock())
         async with lock:
             for attempt in range(_ATTEMPTS):
                 try:
@@ -239,7 +238,7 @@ class Pipeline:
         uid = old.uid if old else self.ids.uuid()
         tenant = self.authority.tenant_of(id)
         facts = Facts(
-            id, uid, old, related, self.store, self.stamp, self.ids.uuid, lambda scope: self.authority.rights.over(scope),
+            id, uid, old, related, self._pools, self.stamp, self.ids.uuid, lambda scope: self.authority.rights.over(scope),
             lambda object_id: self.principals.kind(tenant, object_id),
         )  # fmt: skip
         decision: Decision = module.admit(decoded.spec, decoded.body, facts)
@@ -279,7 +278,8 @@ class Pipeline:
             events=[self._event(caller, record, "write", "PUT", operation, 201 if old is None else 200)],
         )
         try:
-            await self.store.commit(change)
+            with self._pools.committing(decision.claims):
+                await self.store.commit(change)
         except Conflict as conflict:
             self._links.explain(conflict, id, decoded.pointers)
             raise

@@ -43,7 +43,7 @@ _EVENTS_KEPT = timedelta(days=90)
 class Loop:
     """Reconciles every resource of the store until it is as wanted."""
 
-    def __init__(self, context: Context, workers: int = 8) -> None:
+    def __init__(self, context: Context, workers: int = 32) -> None:
         self.context = context
         self._workers = workers
         self._queue: deque[str] = deque()
@@ -117,7 +117,9 @@ class Loop:
         own plan has just written.
         """
         record = self.context.store.get(key)
-        if record is None or self._echoes.pop(key, 0) != record.version:
+        if record is None:
+            self._echoes.pop(key, None)
+        if record is None or self._echoes.get(key) != record.version:
             self.wake(key)
         for reference in self.context.store.referrers(key):
             self.wake(reference.source)

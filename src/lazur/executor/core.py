@@ -55,6 +55,20 @@ class _Held:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+@dataclass
+class _Whole:
+    """A domain handler, what wakes it, and whether it has seen to everything it was woken for."""
+
+    handler: DomainHandler
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """There is something to see to."""
+        self.idle.clear()
+        self.woken.set()
+
+
 class Executor:
     """Serves one domain with the given handlers until cancelled; `ready` is set once the ledger was adopted."""
 
@@ -73,12 +87,12 @@ class Executor:
         self._clock = clock
         self._pace = pace or Pace()
         self._keyed: dict[str, KeyedHandler] = {}
-        self._whole: dict[str, DomainHandler] = {}
-        self._wholes: list[tuple[DomainHandler, asyncio.Event]] = []
+        self._whole: dict[str, _Whole] = {}
+        self._wholes: list[_Whole] = []
         for handler in handlers:
             if isinstance(handler, DomainHandler):
-                self._whole.update(dict.fromkeys(handler.kinds, handler))
-                self._wholes.append((handler, asyncio.Event()))
+                self._wholes.append(_Whole(handler))
+                self._whole.update(dict.fromkeys(handler.kinds, self._wholes[-1]))
             else:
                 self._keyed[handler.kind] = handler
         self._held: dict[Slot, _Held] = {}
@@ -107,8 +121,8 @@ class Executor:
             self.ready.set()
             for keyed in self._keyed.values():
                 tasks.create_task(self._watch(keyed))
-            for whole, event in self._wholes:
-                tasks.create_task(self._serve_whole(whole, event))
+            for whole in self._wholes:
+                tasks.create_task(self._serve_whole(whole))
             tasks.create_task(self._deliver())
             tasks.create_task(self._receive(batch.cursor if batch else 0))
 
@@ -124,10 +138,13 @@ class Executor:
                 self._accepted.clear()
                 for held in self._held.values():
                     held.wake.set()
-                for _, event in self._wholes:
-                    event.set()
+                for whole in self._wholes:
+                    whole.wake()
             for desire in fresh:
                 self._hold(desire)
+            if not self._keyed:
+                # What is asked for meanwhile comes together in the next question, and in one piece of work.
+                await asyncio.gather(*(whole.idle.wait() for whole in self._wholes))
 
     def _take(self, batch: Batch) -> list[Desire]:
         """Ledger a batch; returns what is new in it."""
@@ -174,9 +191,8 @@ class Executor:
                 message = f"This executor serves no desires of kind '{desire.kind}'."
                 error = LazurError("UnknownDesire", message, target=desire.key)
                 self._publish(_failure(desire, error, State.FAILED))
-        for whole, event in self._wholes:
-            if desire.kind in whole.kinds:
-                event.set()
+        if desire.kind in self._whole:
+            self._whole[desire.kind].wake()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._tasks is not None
@@ -223,10 +239,10 @@ class Executor:
 
     # Domain handlers
 
-    async def _serve_whole(self, handler: DomainHandler, event: asyncio.Event) -> None:
-        attempt = 0
+    async def _serve_whole(self, whole: _Whole) -> None:
+        handler, attempt = whole.handler, 0
         while True:
-            event.clear()
+            whole.woken.clear()
             desires = [held.desire for held in self._held.values() if held.desire.kind in handler.kinds]
             try:
                 for report in await handler.reconcile(desires):
@@ -241,7 +257,9 @@ class Executor:
                     # What was ready at this generation is no less so because the next look failed.
                     if last is None or last.generation != desire.generation or last.state is not State.READY:
                         self._publish(self._explain(desire, error, State.PENDING))
-            await self._rest(event, pause)
+            if not whole.woken.is_set():
+                whole.idle.set()
+            await self._rest(whole.woken, pause)
 
     def _settle_whole(self, report: Report) -> None:
         slot = (report.kind, report.key)

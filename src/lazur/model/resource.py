@@ -126,8 +126,6 @@ class Resource(Generic[S]):
     """Every PUT begins a new run, even of the same body; of any other type the same PUT twice changes nothing."""
     creating: ClassVar[str] = "Updating"
     """provisioningState while a new instance is made."""
-    chooses: ClassVar[bool] = False
-    """Admission chooses from pools that all instances share (addresses): requests of this type take turns."""
     keeps_secrets: ClassVar[bool] = True
     """A write-only value that a later PUT leaves out stays as it was."""
     example_name: ClassVar[str] = "x{n}"

@@ -384,7 +384,8 @@ def _refer(db: sqlite3.Connection, source: str, references: Sequence[Reference])
         db.executemany("DELETE FROM refs WHERE source = ? AND path = ?", gone)
     if new:
         db.executemany("INSERT INTO refs VALUES (?, ?, ?, ?)", new)
-    for target in sorted({r[1] for r in former} ^ {r[1] for r in now}):
+    # Who is merely watched has nothing to do about it.
+    for target in sorted({r[1] for r in former if r[2]} ^ {r[1] for r in now if r[2]}):
         _log(db, "reference", target)
 
 

@@ -233,7 +233,6 @@ class LoadBalancer(Resource[LoadBalancerSpec]):
         Embedded("outboundRules", "outboundRules", OutboundRuleSpec,
                  {"frontendIPConfigurations": [_EXAMPLE_FRONTEND], "backendAddressPool": _EXAMPLE_POOL, "protocol": "All"}),
     )  # fmt: skip
-    chooses = True
     example: ClassVar = {
         "location": "local",
         "sku": {"name": "Standard"},

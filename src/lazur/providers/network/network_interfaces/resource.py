@@ -99,7 +99,6 @@ class NetworkInterface(Resource[NetworkInterfaceSpec]):
                  {"subnet": {"id": "@Microsoft.Network/virtualNetworks/subnets/default"}}),
     )  # fmt: skip
     envelope = frozenset({"extendedLocation"})
-    chooses = True
     example: ClassVar = {
         "location": "local",
         "properties": {

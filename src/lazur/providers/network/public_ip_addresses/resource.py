@@ -41,7 +41,6 @@ class PublicIPAddress(Resource[PublicIPAddressSpec]):
     type = "Microsoft.Network/publicIPAddresses"
     api_versions = ("2025-09-01", *API_VERSIONS)
     envelope = frozenset({"sku", "zones", "extendedLocation"})
-    chooses = True
     example: ClassVar = {"location": "local", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
 
     @classmethod

@@ -118,7 +118,6 @@ class VirtualNetwork(Resource[VirtualNetworkSpec]):
     api_versions = API_VERSIONS
     rules = (subnets_fit,)
     embedded = (Embedded("subnets", "subnets", SubnetSpec, {"addressPrefix": "10.0.1.0/24"}),)
-    chooses = True
     example: ClassVar = {
         "location": "local",
         "properties": {
