@@ -5,6 +5,7 @@ Must never drop a block for its result, only for the state of the machine, and t
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -39,11 +40,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: pairs per comparison, seconds per block, and the most CPU stall of a pair that counts."""
+    """How much is measured: pairs per comparison, seconds per block, and the most CPU stall of a pair that counts. After
+    `budget` seconds no further pair is begun, once there are two."""
 
     pairs: int = 10
     seconds: float = 5.0
     stall: float = 1.0
+    budget: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,8 @@ async def compare(
 async def _pairs(first: Side, second: Side, effort: Effort, say: Say, title: str) -> list[tuple[Block, Block]]:
     clock = SystemClock()
     rows: list[tuple[Block, Block]] = []
-    dropped = 0
-    while len(rows) < effort.pairs and dropped < effort.pairs:
+    dropped, until = 0, clock.monotonic() + effort.budget
+    while len(rows) < effort.pairs and dropped < effort.pairs and (len(rows) < 2 or clock.monotonic() < until):
         begun, waited = clock.monotonic(), stalled()
         if (len(rows) + dropped) % 2:
             b = await second()
