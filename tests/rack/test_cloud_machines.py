@@ -89,6 +89,9 @@ def test_a_data_disk_wanders_with_its_content(cloud: Cloud, example: Example, ad
     _data_disks(cloud, web1, [{"lun": 3, "createOption": "Attach", "managedDisk": {"id": disk}}])
     name = until("the other guest sees it", lambda: example.ssh("web1", f"{size}; true").strip())
     assert "wandering" in example.ssh("web1", f"sudo mount /dev/{name} /mnt && cat /mnt/it && sudo umount /mnt")
+    body = cloud.get(disk)
+    cloud.put(disk, {**body, "properties": {**body["properties"], "diskSizeGB": 2}})
+    until("the guest sees it grown", lambda: example.ssh("web1", f"cat /sys/block/{name}/size").strip() == "4194304")
     _data_disks(cloud, web1, [])
     cloud.delete(disk)
     assert cloud.guests() == before, "attaching is no reason for another process"
