@@ -126,6 +126,8 @@ def test_fields_that_stay() -> None:
     assert _changed({"colour": "red"}, {"colour": "blue"}) == ["properties.colour"]
     assert _changed({"colour": "red"}, {}) == [], "what is left out was not asked to change"
     assert _changed({}, {"colour": "blue"}) == []
+    assert _changed({"colour": DISK}, {"colour": DISK.upper()}) == [], "an id in another spelling is the same id"
+    assert _changed({"colour": DISK}, {"colour": f"{DISK}2"}) == ["properties.colour"]
 
 
 def test_fields_that_grow() -> None:

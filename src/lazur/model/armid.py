@@ -13,6 +13,8 @@ from lazur.kernel.errors import LazurError
 
 _SEGMENT = re.compile(r"[^/?#%\\\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,260}\Z")
 _MANAGEMENT_GROUPS = "microsoft.management/managementgroups"
+_LONGEST = 4096
+"""Longer than any id there is; what is longer must not be kept in memory."""
 _TENANTS = "/tenants/"
 _ABOVE = len(_TENANTS)
 
@@ -54,6 +56,8 @@ class ArmId:
 
     @classmethod
     def _read(cls, text: str, tenant: str) -> ArmId:
+        if len(text) > _LONGEST:
+            raise _invalid(text)
         parts = [p for p in text.strip().split("/") if p]
         if not all(_SEGMENT.match(p) and p not in (".", "..") for p in parts) or not text.startswith("/"):
             raise _invalid(text)

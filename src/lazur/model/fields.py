@@ -193,6 +193,9 @@ def carried(new: Model, old: Model, document: dict[str, Any]) -> None:
                     carried(item, earlier, place)
 
 
+_ID_BEGINS = ("/subscriptions/", "/providers/")
+
+
 def frozen_fields(new: Model, old: Model, root: str = "properties") -> Iterator[LazurError]:
     """Faults for fields whose `Mut` marker forbids the change from `old` to `new`."""
     before = {known.lower(): item for _, known, item in walk(old, root, root)}
@@ -216,10 +219,18 @@ def frozen_fields(new: Model, old: Model, root: str = "properties") -> Iterator[
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Equal values; references compare as ids do."""
-    if isinstance(one, SubResource) and isinstance(other, SubResource):
-        return ArmId.parse(one.id).key == ArmId.parse(other.id).key
-    return bool(one == other)
+    """Equal values; ids compare as ids do, wherever they stand."""
+    return bool(one == other or _folded(one) == _folded(other))
+
+
+def _folded(value: Any) -> Any:
+    if isinstance(value, Model):
+        value = value.wire()
+    if isinstance(value, dict):
+        return {k: _folded(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_folded(v) for v in value]
+    return value.lower() if isinstance(value, str) and value.lower().startswith(_ID_BEGINS) else value
 
 
 def split_secrets(model: Model, document: dict[str, Any]) -> dict[str, Any]:
