@@ -18,6 +18,7 @@ from lazur.kernel.clock import SystemClock
 
 COUNT = 800
 _AT_ONCE = 16
+_TIMES = 5
 _TYPE = "Microsoft.Compute/availabilitySets"
 _SET = {
     "location": "local",
@@ -47,14 +48,26 @@ async def run(effort: Effort, say: Say) -> tuple[list[Figure], dict[str, Any]]:
     """The figures, and the cost of expanding and validating the template."""
     say(f"  {COUNT} availability sets, a fresh control plane for each block")
     found = await compare(_METRICS, _block(_one_by_one), _block(_one_by_one), _block(_deployed), effort, say)
+    validate = await _validated()
+    spent = sorted(cost for cost, _ in validate)[len(validate) // 2]
+    say(f"  expand and validate: {spent:.2f} s CPU, the median of {_TIMES}; goal at most 0.3 s")
+    cpu = next(figure for figure in found[0] if figure.name == "cpu")
+    say(f"  {cpu.ours / 1000:.2f} ms CPU per resource; goal at most 1.3 ms on a machine that does nothing else")
+    return found[0], {**found[1], "validate": [{"cpu": cost, "wall": wall} for cost, wall in validate]}
+
+
+async def _validated() -> list[tuple[float, float]]:
+    """CPU and wall seconds of `validate`, several times on one server; the first includes what is only loaded once."""
+    spent = []
     async with served("lazur") as server:
-        cpu, begun, clock = cpu_seconds(server.pid), SystemClock().monotonic(), SystemClock()
-        status, text, _ = await server.ask("POST", f"{await _group(server)}{_DEPLOYMENT}/validate", _deployment())
-        if status != 200 or len(json.loads(text)["properties"]["validatedResources"]) != COUNT:
-            raise Wrong(f"validate: {status} {text[:300]!r}")
-        spent, wall = cpu_seconds(server.pid) - cpu, clock.monotonic() - begun
-    say(f"  expand and validate: {spent:.2f} s CPU, {wall:.2f} s; goal at most 0.3 s")
-    return found[0], {**found[1], "validate": {"cpu": spent, "wall": wall}}
+        path = f"{await _group(server)}{_DEPLOYMENT}/validate"
+        for _ in range(_TIMES):
+            cpu, begun, clock = cpu_seconds(server.pid), SystemClock().monotonic(), SystemClock()
+            status, text, _ = await server.ask("POST", path, _deployment())
+            if status != 200 or len(json.loads(text)["properties"]["validatedResources"]) != COUNT:
+                raise Wrong(f"validate: {status} {text[:300]!r}")
+            spent.append((cpu_seconds(server.pid) - cpu, clock.monotonic() - begun))
+    return spent
 
 
 _DEPLOYMENT = "/providers/Microsoft.Resources/deployments/bench"

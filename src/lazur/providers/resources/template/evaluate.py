@@ -60,6 +60,8 @@ def evaluate_text(text: str, frame: Frame) -> Any:
 def evaluate_value(value: Any, frame: Frame, path: str = "") -> Any:
     """`value` with every expression and every `copy` of properties evaluated; a fault names the path of the value."""
     if isinstance(value, str):
+        if value[:1] != "[":
+            return value
         try:
             return evaluate_text(value, frame)
         except ExpressionFault as e:

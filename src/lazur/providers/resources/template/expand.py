@@ -26,10 +26,6 @@ from lazur.providers.resources.template.values import find, get, is_int
 
 _USAGE = "Please see https://aka.ms/arm-syntax-resources for usage details."
 _MANAGEMENT_GROUPS = "microsoft.management/managementgroups/"
-_NOT_BODY = {
-    "type", "name", "apiversion", "condition", "copy", "dependson", "resources", "scope", "existing", "comments",
-    "metadata", "resourcegroup", "subscriptionid", "asserts", "@options",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ class _Maker:
     def fault(self, item: _Item, error: ExpressionFault, path: str = "") -> None:
         where = error.target or path or item.declared.path
         line, column = self.template.locate(where)
-        shown = get(item.declared.body, "name")
+        shown = item.declared.members.get("name")
         message = error.message.rstrip(".")
         self.faults.append(
             invalid(
@@ -119,7 +115,7 @@ class _Maker:
         """A frame for every copy of a resource, those of the parents it stands in included; none past the limit."""
         loops: list[tuple[str, int, int]] = []
         for declared in (*item.parents, item.declared):
-            loop = get(declared.body, "copy")
+            loop = declared.members.get("copy")
             if not isinstance(loop, dict):
                 continue
             path = f"{declared.path}.copy"
@@ -162,14 +158,15 @@ class _Maker:
             (self.nodes if active else self.skipped).append(node)
             if active:
                 made.append(node)
-        if isinstance(get(item.declared.body, "copy"), dict):
-            loop, symbol = str(get(get(item.declared.body, "copy"), "name")), item.declared.symbol
+        copied = item.declared.members.get("copy")
+        if isinstance(copied, dict):
+            loop, symbol = str(get(copied, "name")), item.declared.symbol
             self.groups.append((loop, made))
             if symbol and symbol.lower() != loop.lower():
                 self.groups.append((symbol, made))
 
     def condition(self, item: _Item, frame: Frame) -> bool:
-        raw = get(item.declared.body, "condition")
+        raw = item.declared.members.get("condition")
         if raw is None:
             return True
         path = f"{item.declared.path}.condition"
@@ -181,7 +178,9 @@ class _Maker:
         return value
 
     def text(self, item: Declared, name: str, frame: Frame) -> str:
-        raw = get(item.body, name)
+        raw = item.members.get(name.lower())
+        if isinstance(raw, str) and raw[:1] not in ("", "["):
+            return raw
         value = evaluate_value(raw, frame, f"{item.path}.{find(item.body, name) or name}")
         if raw is not None and (not isinstance(value, str) or not value):
             raise ExpressionFault(f"The property '{name}' must be a string that is not empty", path=f"{item.path}.{name}")
@@ -195,7 +194,7 @@ class _Maker:
         scope_id = self.scope_id(item.declared, kind, frame)
         id = resource_id(scope_id, kind, name.split("/"))
         kind, name, scope_id = _extension(scope_id, kind, name)
-        if kind.lower() == DEPLOYMENTS and get(item.declared.body, "existing") is not True:
+        if kind.lower() == DEPLOYMENTS and item.declared.members.get("existing") is not True:
             self.check_deployment(item.declared, name, scope_id, frame)
         symbol = item.declared.symbol
         return Node(
@@ -204,13 +203,13 @@ class _Maker:
             type=kind,
             name=name,
             api_version=self.text(item.declared, "apiVersion", frame),
-            body={key: value for key, value in item.declared.body.items() if key.lower() not in _NOT_BODY},
+            body=item.declared.content,
             scope_id=scope_id,
             path=item.declared.path,
             depends_on=tuple(self.depends_on(item.declared, frame)),
             copy=copy,
-            existing=get(item.declared.body, "existing") is True,
-            only_new=get(get(item.declared.body, "@options") or {}, "onlyIfNotExists") is True,
+            existing=item.declared.members.get("existing") is True,
+            only_new=get(item.declared.members.get("@options") or {}, "onlyIfNotExists") is True,
             loops=frame.loops,
             loop=frame.loop,
         )
@@ -221,7 +220,7 @@ class _Maker:
         if goal is None:
             raise ExpressionFault(f"Deployments can't be deployed to '{scope_id}'", path=f"{declared.path}.scope")
         path = f"{declared.path}.location"
-        location = evaluate_value(get(declared.body, "location"), frame, path)
+        location = evaluate_value(declared.members.get("location"), frame, path)
         try:
             check_location(name, goal.kind, location)
         except LazurError as e:
@@ -229,7 +228,7 @@ class _Maker:
 
     def depends_on(self, declared: Declared, frame: Frame) -> Iterator[str]:
         """The entries of `dependsOn`, not yet told which node they mean."""
-        raw = get(declared.body, "dependsOn")
+        raw = declared.members.get("dependson")
         path = f"{declared.path}.dependsOn"
         value = evaluate_value([raw] if isinstance(raw, str) else raw or [], frame, path)
         for entry in value:
@@ -243,7 +242,7 @@ class _Maker:
     def scope_id(self, declared: Declared, kind: str, frame: Frame) -> str:
         """Where the resource goes: its `scope`, a deployment's other group or subscription, else that of the template."""
         here = self.scope.context.scope
-        if get(declared.body, "scope") is not None:
+        if declared.members.get("scope") is not None:
             given = self.text(declared, "scope", frame)
             if given == "/":
                 return ""
@@ -254,7 +253,7 @@ class _Maker:
         subscription = self.text(declared, "subscriptionId", frame)
         if not group and not subscription:
             return here.id
-        if kind.lower() != DEPLOYMENTS and get(declared.body, "existing") is not True:
+        if kind.lower() != DEPLOYMENTS and declared.members.get("existing") is not True:
             raise ExpressionFault(
                 "The properties 'resourceGroup' and 'subscriptionId' are for resources of type "
                 "'Microsoft.Resources/deployments' and existing ones only",
@@ -291,7 +290,7 @@ class _Maker:
 def _flat(declared: Declared, parents: tuple[Declared, ...]) -> Iterator[_Item]:
     """A resource and the children written inside it."""
     yield _Item(declared, parents)
-    inner = get(declared.body, "resources")
+    inner = declared.members.get("resources")
     pairs: list[tuple[str, str, Any]] = []
     if isinstance(inner, list):
         pairs = [("", f"{declared.path}.resources[{i}]", body) for i, body in enumerate(inner)]

@@ -60,7 +60,14 @@ class Frame:
 
     def within(self, name: str, index: int) -> Frame:
         """This frame inside one turn of a copy loop."""
-        return replace(self, loops={**self.loops, name.lower(): index}, loop=name.lower())
+        return self.turning({**self.loops, name.lower(): index}, name.lower())
+
+    def turning(self, loops: Mapping[str, int], loop: str | None) -> Frame:
+        """This frame in other turns of loops."""
+        # Not `replace`, which looks every field up by name: there is a frame for every copy of every resource.
+        return Frame(
+            self.scope, self.phase, self.budget, self.engine, self.lookup, loops, loop, self.local, self.lambdas, self.preview
+        )
 
     def binding(self, **names: Any) -> Frame:
         """This frame with the variables of a lambda bound."""

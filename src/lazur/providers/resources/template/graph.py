@@ -84,7 +84,7 @@ class _Graph:
             if node.path not in known:
                 known[node.path] = list(_questions(node.body, (), is_deployment=node.is_deployment))
             for tree, loops in known[node.path]:
-                frame = replace(base, loops=node.loops, loop=node.loop)
+                frame = base.turning(node.loops, node.loop)
                 for name in _answers(tree, list(loops), frame):
                     self.wait(node, self._named(name))
 

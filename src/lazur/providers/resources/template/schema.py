@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lazur.kernel.errors import LazurError
@@ -25,6 +26,11 @@ from lazur.providers.resources.template.functions import is_function
 from lazur.providers.resources.template.parser import Call, is_expression, parse, walk
 from lazur.providers.resources.template.values import find, get, is_int, kind
 
+MEMBERS_OF_RESOURCES = (
+    "type", "name", "apiVersion", "condition", "copy", "dependsOn", "resources", "scope", "existing", "comments",
+    "metadata", "resourceGroup", "subscriptionId", "asserts", "@options",
+)  # fmt: skip
+_NOT_CONTENT = frozenset(name.lower() for name in MEMBERS_OF_RESOURCES)
 TYPES = ("string", "securestring", "int", "bool", "object", "secureobject", "array")
 SECURE = ("securestring", "secureobject")
 SHOWN = {
@@ -91,6 +97,20 @@ class Declared:
     symbol: str
     body: Mapping[str, Any]
     path: str
+
+    @cached_property
+    def members(self) -> Mapping[str, Any]:
+        """The body by lower-case names; of two that differ in case only the one spelled as documented, else the first."""
+        found: dict[str, Any] = {}
+        for name, value in self.body.items():
+            if name in MEMBERS_OF_RESOURCES or name.lower() not in found:
+                found[name.lower()] = value
+        return found
+
+    @cached_property
+    def content(self) -> Mapping[str, Any]:
+        """What is sent to the resource's provider: the body without what belongs to the template alone."""
+        return {name: value for name, value in self.body.items() if name.lower() not in _NOT_CONTENT}
 
 
 @dataclass(frozen=True)
