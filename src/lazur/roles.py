@@ -51,9 +51,10 @@ async def control(config: RoleConfig, clock: Clock) -> None:
     plane = await ControlPlane.open(store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts")
     write_atomic(state / "credentials.json", credentials(plane).encode(), 0o600)
     front = server(plane.app, config.api_address, config.api_port, pki, "api")
+    operators = server(plane.operator_app, config.admin_address, config.api_port, pki, "admin")
     port = int(config.desires_url.rpartition(":")[2])
     back = server(desire_app(plane.desires, peer), config.control_address, port, pki, "desires", mutual=True)
-    await asyncio.gather(front.serve(), back.serve(), plane.run())
+    await asyncio.gather(front.serve(), operators.serve(), back.serve(), plane.run())
 
 
 async def executor(config: RoleConfig, clock: Clock, domain: str) -> None:

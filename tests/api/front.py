@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from starlette.types import ASGIApp
+
 from lazur.identity.directory import DIRECTORIES, LiveDirectory, Write
 from lazur.identity.kept import StoredObjects
 from lazur.identity.objects import ServicePrincipal, Tenant
@@ -77,6 +79,7 @@ class Door:
         self.store = cloud.world.store
         self.endpoints = cloud.plane.endpoints
         self.audience = cloud.plane.endpoints.arm_audiences[0]
+        self._twins: dict[str, str] = {}
         self.owner = self.token(cloud.owner.object_id)
 
     # -- who asks -----------------------------------------------------------------------------------------------------
@@ -85,7 +88,11 @@ class Door:
         """An access token for a service principal, which is made when there is none of that id."""
         clock: Any = _Earlier(self.cloud.clock) if late else self.cloud.clock
         issuer = Issuer(self.endpoints, self.plane.app.keys, clock, SeededIds(7))
-        return issuer.access(self._subject(object_id, tenant or self.plane.stamp.tenant), audience or self.audience)
+        subject = self._subject(object_id, tenant or self.plane.stamp.tenant)
+        made = issuer.access(subject, audience or self.audience)
+        # The same principal at the operator's endpoint, which is asked in its stead for what is served there alone.
+        self._twins[made] = issuer.access(subject, audience or self.endpoints.admin_management)
+        return made
 
     def _subject(self, object_id: str, tenant: str) -> Subject:
         live = self.plane.identity.directory
@@ -112,10 +119,30 @@ class Door:
         self, method: str, path: str, body: Any = None, *, token: str | None = "", version: str | None = VERSION,
         query: str = "", headers: dict[str, str] | None = None, raw: bytes | None = None,
     ) -> Answer:  # fmt: skip
-        """One request. `token`: "" the owner's, None without; `raw` in place of a JSON body; the path as on the wire."""
-        sent = {"host": self.endpoints.management.partition("://")[2], **(headers or {})}
+        """One request. `token`: "" the owner's, None without; `raw` in place of a JSON body; the path as on the wire.
+
+        What is the operator's is asked for at the operator's endpoint, with the twin of the token.
+        """
+        operators = ".admin/" in path.lower()
+        shown = None if token is None else token or self.owner
+        return await self.at(
+            self.plane.operator_app if operators else self.plane.app, method, path,
+            self._twins.get(shown, shown) if operators and shown else shown, version, body, query, headers, raw,
+        )  # fmt: skip
+
+    def operators_token(self) -> str:
+        """The owner's, for the operator's endpoint."""
+        return self._twins[self.owner]
+
+    async def at(
+        self, app: ASGIApp, method: str, path: str, token: str | None, version: str | None = VERSION, body: Any = None,
+        query: str = "", headers: dict[str, str] | None = None, raw: bytes | None = None,
+    ) -> Answer:  # fmt: skip
+        """One request to one endpoint."""
+        host = self.endpoints.admin_management if app is self.plane.operator_app else self.endpoints.management
+        sent = {"host": host.partition("://")[2], **(headers or {})}
         if token is not None:
-            sent["authorization"] = f"Bearer {token or self.owner}"
+            sent["authorization"] = f"Bearer {token}"
         content = raw if raw is not None else json.dumps(body).encode() if body is not None else b""
         asked = "&".join(q for q in (f"api-version={version}" if version is not None else "", query) if q)
         scope = {
@@ -134,7 +161,7 @@ class Door:
         async def send(message: Any) -> None:
             outbox.append(dict(message))
 
-        await self.plane.app(scope, receive, send)
+        await app(scope, receive, send)
         headers_sent = {k.decode().lower(): v.decode("latin-1") for k, v in outbox[0]["headers"]}
         answer = Answer(outbox[0]["status"], headers_sent, b"".join(m.get("body", b"") for m in outbox[1:]))
         self._is_well_formed(answer)

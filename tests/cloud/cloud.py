@@ -224,7 +224,10 @@ class Cloud:
         self.plane = await ControlPlane.open(store, stamp, endpoints, key, self.clock, ids, machines=self.machines)
         self.subscription = ArmId(self.plane.stamp.subscription)
         secrets = self.plane.secrets
-        self.owner = Caller(secrets.tenant_id, secrets.client_object_id, "lazur-cli", "ServicePrincipal", secrets.client_id)
+        kind = "ServicePrincipal"
+        self.owner = Caller(
+            secrets.tenant_id, secrets.client_object_id, "lazur-cli", kind, secrets.client_id, operator=True
+        )
         self._alive = self.plane
         return self.plane.run()
 

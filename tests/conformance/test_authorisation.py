@@ -16,7 +16,7 @@ import pytest
 from lazur.model.armid import ArmId
 from lazur.model.registry import AnyResource, Provider, Route
 from lazur.model.resource import Embedded, Resource
-from lazur.model.rights import CONTRIBUTOR, OWNER, READER, Assignment, Caller, Rights, Role, right
+from lazur.model.rights import CONTRIBUTOR, OWNER, READER, Assignment, Caller, Rights, Role, is_operators, right
 from tests.api.front import ELSEWHERE, Answer, Door, at_the_door, world_of
 from tests.cloud.cloud import Cloud, World
 from tests.conformance.examples import BY_NAME, NAMES, REGISTRY, Maker
@@ -188,12 +188,12 @@ def everything_exists(name: str) -> World:
 async def check(door: Door, needed: Operation, other: str) -> None:
     """Everybody asks; the ones with the right come last, as they change something."""
     before = {k: (r.generation, r.version) for k, r in door.stored().items()}
-    for asker in strangers(door):
+    for asker in (*strangers(door), _of_other_endpoint(door, needed)):
         await _refused(door, needed, asker, 401)
     late = []
     for asker in principals(door, needed, other):
         who = asker.held[0].principal if asker.held else ""
-        if Rights(asker.held).allows(Caller("", who, "x"), needed.right, needed.scope):
+        if Rights(asker.held).allows(_as(who, needed), needed.right, needed.scope):
             late.append(asker)
         else:
             await _refused(door, needed, asker, 403)
@@ -206,6 +206,17 @@ async def check(door: Door, needed: Operation, other: str) -> None:
         answer = await door.ask(needed.method, needed.path, needed.body, token=asker.token)
         assert answer.status not in (401, 403, 405) and answer.status < 500, f"{asker.name}, {needed.name}: {answer.raw!r}"
     door.assign()
+
+
+def _as(who: str, needed: Operation) -> Caller:
+    return Caller("", who, "x", operator=is_operators(needed.right))
+
+
+def _of_other_endpoint(door: Door, needed: Operation) -> Asker:
+    """An owner with a token for the tenants' endpoint where the operator's is asked, and the other way round."""
+    ends = (door.endpoints.admin_management, door.endpoints.management)
+    audience = ends[1] if is_operators(needed.right) else ends[0]
+    return Asker("other endpoint", door.token(door.cloud.owner.object_id, audience=audience))
 
 
 async def _refused(door: Door, needed: Operation, asker: Asker, status: int) -> None:

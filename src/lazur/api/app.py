@@ -34,8 +34,8 @@ _CORRELATION = re.compile(r"^[0-9A-Za-z-]{1,64}$")
 Authenticate = Callable[[str | None], Caller]
 """`Authorization` header -> the caller; raises a `LazurError` with status 401."""
 
-Challenge = Callable[[str], str]
-"""Path -> `WWW-Authenticate`: where to get a token for what lies there."""
+Challenge = Callable[[str, LazurError], str]
+"""Path and refusal -> `WWW-Authenticate`: where to get a token for what lies there, and which."""
 
 Anonymous = Callable[[HttpRequest], Awaitable[HttpResponse | None]]
 """Answers requests that need no token (metadata, signed artifacts), or returns None."""
@@ -106,7 +106,7 @@ class ArmApp:
     def _refusal(self, error: LazurError, path: str) -> HttpResponse:
         response = render(Response(error.status, {"error": error.body()}))
         if error.status == 401:
-            response.headers["WWW-Authenticate"] = self._challenge(path)
+            response.headers["WWW-Authenticate"] = self._challenge(path, error)
         if error.retryable:
             response.headers["Retry-After"] = str(error.retry_after)
         response.headers["x-ms-failure-cause"] = "gateway" if error.status >= 500 else "client"

@@ -5,7 +5,7 @@ Must never be edited per request: behind whatever address a request came in, the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -59,12 +59,13 @@ class Endpoints:
 
     @classmethod
     def for_localhost(cls, port: int, region: str, domain: str) -> Endpoints:
-        """The names of a simulated stamp: everything on `https://localhost:<port>`, told apart by path."""
+        """The names of a simulated stamp: everything on `https://localhost:<port>`, told apart by path, but for the operator's
+        endpoint, which has the next port."""
         origin = f"https://localhost:{port}"
         return cls(
             name=f"Lazur-{region}-simulated",
             management=origin,
-            admin_management=origin,
+            admin_management=f"https://localhost:{port + 1}",
             login=origin,
             adfs=f"{origin}/adfs",
             graph=f"{origin}/graph",
@@ -86,7 +87,7 @@ class Endpoints:
     @property
     def arm_audiences(self) -> tuple[str, ...]:
         """What an ARM token may be for; the first is the one advertised."""
-        return (self.management, *PUBLIC_ARM)
+        return (self.management,) if self.management == self.admin_management else (self.management, *PUBLIC_ARM)
 
     @cached_property
     def accepted_by_arm(self) -> frozenset[str]:
@@ -115,6 +116,11 @@ class Endpoints:
         parts = urlsplit(audience)
         suffixes = (f".{normal(self.storage_suffix)}", f".{normal(self.vault_suffix)}")
         return parts.scheme == "https" and parts.netloc.endswith(suffixes) and not (parts.path or parts.query)
+
+    @cached_property
+    def operators(self) -> Endpoints:
+        """The same stamp as its operator's tools see it: the operator's endpoint is their ARM, and its only audience."""
+        return replace(self, name=f"{self.name}-operator", management=self.admin_management)
 
     def issuer(self, tenant_id: str) -> str:
         """`iss` of access tokens; the tenant is its fourth segment, which is how clients resolve tenant names."""

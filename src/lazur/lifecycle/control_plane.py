@@ -45,7 +45,7 @@ from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, en
 from lazur.identity.objects import Group, ServicePrincipal, User
 from lazur.identity.sealing import StampKey
 from lazur.identity.service import Identity
-from lazur.identity.tokens import bearer, challenge
+from lazur.identity.tokens import Principal, bearer, challenge
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.ids import Ids, derived
@@ -63,7 +63,7 @@ log = logger("control_plane")
 
 _ARTIFACTS = "/artifacts/"
 _LINK_LIFE = timedelta(hours=2)
-SYSTEM = Caller("", "00000000-0000-0000-0000-00000000feed", "the stamp itself", "System")
+SYSTEM = Caller("", "00000000-0000-0000-0000-00000000feed", "the stamp itself", "System", operator=True)
 SYSTEM_GROUP = "system"
 
 
@@ -124,14 +124,14 @@ class ControlPlane:
         self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
-        self.pipeline = Pipeline(self.registry, store, stamp, clock, ids, stamp_key.seal, stamp_key.unseal, self.authority,
-                                 DirectoryPrincipals(identity.directory), self.sign)  # fmt: skip
+        self.pipeline = self._pipeline(stamp, identity)
         self.presence = Presence(clock)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
                           stamp_key.unseal, self.presence)  # fmt: skip
         self.loop = Loop(context)
         self.identity, self.secrets = identity, identity.secrets
         self.app = self._front(identity)
+        self.operator_app = self._operators(identity)
 
     @classmethod
     async def open(
@@ -163,13 +163,28 @@ class ControlPlane:
 
     # -- the front ----------------------------------------------------------------------------------------------------
 
+    def _pipeline(self, stamp: Stamp, identity: Identity) -> Pipeline:
+        return Pipeline(self.registry, self.store, stamp, self.clock, self.ids, self._key.seal, self._key.unseal,
+                        self.authority, DirectoryPrincipals(identity.directory), self.sign)  # fmt: skip
+
+    def _operators(self, identity: Identity) -> ArmApp:
+        """ARM at the operator's endpoint: all of it, links to itself included, for the operator's directory alone."""
+        accepted, home = self.endpoints.accepted_by_admin, self.stamp.tenant
+
+        def authenticate(header: str | None) -> Caller:
+            return replace(_caller(identity.verifier.verify(bearer(header), accepted, tenant=home)), operator=True)
+
+        async def anonymous(http: Request) -> Response | None:
+            return self._metadata(http, self.endpoints.operators)
+
+        pipeline = self._pipeline(replace(self.stamp, management=self.endpoints.admin_management), identity)
+        return ArmApp(Routes(pipeline), authenticate, anonymous, self.ids, self._challenge)
+
     def _front(self, identity: Identity) -> Front:
         accepted, verifier = self.endpoints.accepted_by_arm, identity.verifier
 
         def authenticate(header: str | None) -> Caller:
-            found = verifier.verify(bearer(header), accepted)
-            kind = "User" if found.kind == "user" else "ServicePrincipal"
-            return Caller(found.tenant_id, found.object_id, found.upn or found.app_id, kind, found.app_id, found.groups)
+            return _caller(verifier.verify(bearer(header), accepted))
 
         arm = ArmApp(
             Routes(self.pipeline), authenticate, self._anonymous, self.ids,
@@ -179,21 +194,27 @@ class ControlPlane:
         graph = Router(routes=graph_app.routes(stage, verifier))
         return Front(arm, Router(routes=identity_app.routes(identity.provider)), graph, self.endpoints, identity.keys)
 
-    def _challenge(self, path: str) -> str:
-        """Where to sign in for what lies at `path`: clients find a subscription's directory by it."""
+    def _challenge(self, path: str, error: LazurError) -> str:
+        """Where to sign in for what lies at `path`, and what to ask for there after `error`: clients find a subscription's
+        directory by it."""
         parts = [p for p in path.split("/") if p][:2]
         of_subscription = len(parts) == 2 and parts[0].lower() == "subscriptions"
         tenant = self.authority.tenant_of(ArmId(parts[1])) if of_subscription else ""
-        return challenge(self.endpoints, tenant or self.stamp.tenant)
+        return challenge(self.endpoints, tenant or self.stamp.tenant, error)
+
+    def _metadata(self, http: Request, endpoints: Endpoints) -> Response | None:
+        path = "/" + "/".join(p for p in http.scope["path"].split("/") if p)
+        if http.scope["method"] != "GET" or path.lower() != "/metadata/endpoints":
+            return None
+        return JSONResponse(endpoints_body(endpoints, http.query_params.get("api-version", "2015-01-01")))
 
     async def _anonymous(self, http: Request) -> Response | None:
         """What needs no token: where the cloud's endpoints are, image aliases, artifacts by signed link."""
         if http.scope["method"] != "GET":
             return None
         path = "/" + "/".join(p for p in http.scope["path"].split("/") if p)
-        if path.lower() == "/metadata/endpoints":
-            version = http.query_params.get("api-version", "2015-01-01")
-            return JSONResponse(endpoints_body(self.endpoints, version))
+        if (found := self._metadata(http, self.endpoints)) is not None:
+            return found
         if path.lower() == ALIASES_PATH:
             rows = [
                 ImageAlias(i.alias, i.os_type, i.publisher, i.offer, i.sku, "latest", i.architecture)
@@ -299,6 +320,11 @@ class Front:
         elif (self._single or host == self._graph_host) and path.startswith(self._graph_path):
             app = self._graph
         await app(scope, receive, send)
+
+
+def _caller(found: Principal) -> Caller:
+    kind = "User" if found.kind == "user" else "ServicePrincipal"
+    return Caller(found.tenant_id, found.object_id, found.upn or found.app_id, kind, found.app_id, found.groups)
 
 
 def _is_sign_in(path: str) -> bool:

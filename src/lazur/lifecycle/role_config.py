@@ -75,6 +75,7 @@ class RoleConfig:
     logs: str
     network: NetworkFacts
     hosts: tuple[HostCapacity, ...]
+    admin_address: str = ""
 
     def dumps(self) -> str:
         """As JSON, keys sorted, so that equal configurations are equal texts."""

@@ -54,11 +54,13 @@ def run_simulated(site: Site, port: int = PORT) -> None:
 
 async def _serve(site: Site, port: int) -> None:
     _refuse_taken(port)
+    _refuse_taken(port + 1)
     clock, ids, state = SystemClock(), SystemIds(), simulated_state()
     state.mkdir(parents=True, exist_ok=True)
     pki = state / "pki"
     authority = Authority.open(pki, clock=clock)
-    authority.issue(pki, "api", dns=["localhost"], ips=["127.0.0.1", "::1"])
+    for name in ("api", "admin"):
+        authority.issue(pki, name, dns=["localhost"], ips=["127.0.0.1", "::1"])
     bundle = authority.bundle(pki)
     endpoints = Endpoints.for_localhost(port, site.region, site.domain)
     public = tuple(str(p) for p in site.networks.public)
@@ -75,9 +77,10 @@ async def _serve(site: Site, port: int) -> None:
     plane = await ControlPlane.open(store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts")
     write_atomic(state / "credentials.json", credentials(plane).encode(), 0o600)
     front = server(plane.app, "localhost", port, pki, "api")
+    operators = server(plane.operator_app, "localhost", port + 1, pki, "admin")
     _banner(site, endpoints, bundle, state)
     try:
-        await asyncio.gather(front.serve(), plane.run(), *_executors(plane, site))
+        await asyncio.gather(front.serve(), operators.serve(), plane.run(), *_executors(plane, site))
     finally:
         store.close()
 
@@ -116,6 +119,7 @@ def _executors(plane: ControlPlane, site: Site) -> list[asyncio.Task[None]]:
 def _banner(site: Site, endpoints: Endpoints, bundle: Path, state: Path) -> None:
     click.echo(f"SIMULATED cloud '{site.name}' with {len(site.hosts)} hosts: real API, no machines, no packets.")
     click.echo(f"  ARM      {endpoints.management}")
+    click.echo(f"  operator {endpoints.admin_management}")
     click.echo(f"  sign-in  {endpoints.adfs}")
     click.echo(f"  CA       {bundle}")
     click.echo(f"  secrets  {state / 'credentials.json'}")

@@ -37,6 +37,9 @@ FIRST_HOST = 11
 """Place of the first host's address in the underlay prefix."""
 API_PLACE = 10
 """Place of the API's address in the infrastructure prefix."""
+ADMIN_PLACE = 11
+"""Place of the address of the operator's endpoint in the infrastructure prefix."""
+OPERATORS_ENDPOINT = "adminmanagement"
 FIRST_ROUTER_PLACE = 16
 """Place of the first VNet gateway's address in the transit prefix."""
 
@@ -199,8 +202,19 @@ class Site(_Part):
 
     @property
     def api_address(self) -> IPv4Address:
-        """Where every endpoint listens on 443."""
+        """Where every endpoint but the operator's listens on 443."""
         return self.networks.infrastructure.prefix[API_PLACE]
+
+    @property
+    def admin_address(self) -> IPv4Address:
+        """Where the operator's endpoint listens on 443, so that it can be closed to everybody else's network."""
+        return self.networks.infrastructure.prefix[ADMIN_PLACE]
+
+    @property
+    def endpoint_addresses(self) -> dict[str, IPv4Address]:
+        """The address behind each endpoint's full name."""
+        own = {OPERATORS_ENDPOINT: self.admin_address}
+        return {name: own.get(endpoint, self.api_address) for endpoint, name in self.endpoint_names.items()}
 
     @property
     def control_address(self) -> IPv4Address:

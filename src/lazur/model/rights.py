@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from lazur.kernel.errors import LazurError
@@ -17,7 +17,8 @@ from lazur.model.armid import ArmId
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated principal: who it is, in which tenant, and the groups it belongs to."""
+    """An authenticated principal: who it is, in which tenant, and the groups it belongs to. `operator` says that it came
+    in by the operator's endpoint."""
 
     tenant: str
     object_id: str
@@ -27,6 +28,7 @@ class Caller:
     groups: tuple[str, ...] = ()
     correlation: str = ""
     """Joins all that one request led to; what acts later as a recorded caller goes on under it."""
+    operator: bool = False
 
     def document(self) -> dict[str, object]:
         """The form recorded on what this caller created."""
@@ -124,7 +126,12 @@ class Rights:
         self._decided: dict[tuple[tuple[Role, ...], str, bool], bool] = {}
 
     def allows(self, caller: Caller, action: str, scope: ArmId, data: bool = False) -> bool:
-        """Whether any assignment of the caller or its groups, at `scope` or above, grants `action`."""
+        """Whether any assignment of the caller or its groups, at `scope` or above, grants `action`.
+
+        What is the operator's nobody may do who did not come in by the operator's endpoint, whatever role they hold.
+        """
+        if not caller.operator and is_operators(action):
+            return False
         question = (self.roles(caller, scope), action, data)
         known = self._decided.get(question)
         if known is None:
@@ -151,6 +158,12 @@ class Rights:
             at = at.parent
             keys.append(at.key)
         return [*keys, *self._above.get(at.key, ()), ROOT]
+
+
+@lru_cache(4096)
+def is_operators(name: str) -> bool:
+    """Whether an action, type or namespace is one of the operator's (`Microsoft.Fabric.Admin/…`)."""
+    return name.partition("/")[0].lower().endswith(".admin")
 
 
 def _keep(known: dict[Any, Any], question: Any, answer: Any) -> None:

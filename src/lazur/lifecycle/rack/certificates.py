@@ -30,9 +30,12 @@ def wanted(site: Site, container: str) -> list[Wanted]:
     control = str(site.control_address)
     if container == layout.CONTROL:
         data = [f"*.{service}.core.{site.zone}" for service in ("blob", "queue", "table", "file")]
-        served = (*site.endpoint_names.values(), *data, f"*.vault.{site.zone}")
+        names = site.endpoint_addresses
+        tenants = tuple(name for name, address in names.items() if address == site.api_address)
+        operators = tuple(name for name, address in names.items() if address == site.admin_address)
         return [
-            Wanted("api", "api", served, (str(site.api_address),), client=False),
+            Wanted("api", "api", (*tenants, *data, f"*.vault.{site.zone}"), (str(site.api_address),), client=False),
+            Wanted("admin", "admin", operators, (str(site.admin_address),), client=False),
             Wanted("desires", "desires", (f"desires.{site.zone}",), (control,), client=False),
             Wanted("ovn-central", "ovn-central", ips=(control,)),
             Wanted("executor-network", "network/main"),

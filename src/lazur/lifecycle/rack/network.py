@@ -116,6 +116,7 @@ class Network:
             batch += [
                 f"addr replace {self._site.control_address}/{networks.underlay.prefix.prefixlen} dev {layout.UNDERLAY_PORT}",
                 f"addr replace {self._site.api_address}/{infra.prefixlen} dev {layout.SECOND_PORT}",
+                f"addr replace {self._site.admin_address}/{infra.prefixlen} dev {layout.SECOND_PORT}",
             ]
             batch += [
                 f"route replace {prefix} via {infra[1]}"

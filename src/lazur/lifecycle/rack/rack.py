@@ -213,7 +213,7 @@ class Rack:
                 Mount(paths.disks, str(layout.INSIDE_DISKS)),
                 Mount(paths.images, str(layout.INSIDE_IMAGES), writable=False),
             ]
-        local = "".join(f"{self.site.api_address} {full}\n" for full in self.site.endpoint_names.values())
+        local = "".join(f"{address} {full}\n" for full, address in self.site.endpoint_addresses.items())
         files = {
             str(layout.ROLE_FILE): role_config(self.site, name).dumps(),
             str(layout.SERVICES_FILE): json.dumps(services(self.site, name), indent=1),
@@ -297,8 +297,7 @@ class Rack:
         return None if " 200 " in f"{status} " else status or "it closed the connection"
 
     def _keep_names(self) -> None:
-        address = str(self.site.api_address)
-        self._hosts_file.keep(dict.fromkeys(self.site.endpoint_names.values(), address))
+        self._hosts_file.keep({name: str(address) for name, address in self.site.endpoint_addresses.items()})
 
     # Down
 

@@ -39,6 +39,7 @@ def role_config(site: Site, container: str) -> RoleConfig:
         names=site.endpoint_names,
         api_address=str(site.api_address),
         api_port=layout.API_PORT,
+        admin_address=str(site.admin_address),
         control_address=str(site.control_address),
         desires_url=f"https://{site.control_address}:{layout.DESIRES_PORT}",
         northbound=f"unix:{layout.NORTHBOUND_SOCKET}",

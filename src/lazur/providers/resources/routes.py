@@ -14,7 +14,7 @@ from lazur.api.queries import parse_filter
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.registry import Route
-from lazur.model.rights import denial, right
+from lazur.model.rights import denial, is_operators, right
 from lazur.providers.resources.deployments.shown import minified
 from lazur.providers.resources.deployments.shown import template_hash as hash_of
 from lazur.providers.resources.export import Document, asked, exported
@@ -93,7 +93,7 @@ def resources(pipeline: Pipeline, request: Request) -> Response:
     text, chosen = request.query.get("$filter", "").strip(), []
     keep = parse_filter(text) if text else lambda _: True
     for record in pipeline.store.list(prefix=request.scope.key + "/"):
-        if record.type in declared and keep(record):
+        if record.type in declared and _shows(request, record.type) and keep(record):
             shown = pipeline.presenter.show(record, times=True)
             chosen.append({k: v for k, v in shown.items() if k not in ("properties", "etag")})
     return paged(pipeline, request, chosen)
@@ -101,7 +101,13 @@ def resources(pipeline: Pipeline, request: Request) -> Response:
 
 def providers(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`providers`: what can be made here."""
-    return {"value": [_provider(pipeline, request.scope, name) for name in pipeline.registry.providers]}
+    shown = [name for name in pipeline.registry.providers if _shows(request, name)]
+    return {"value": [_provider(pipeline, request.scope, name) for name in shown]}
+
+
+def _shows(request: Request, name: str) -> bool:
+    """What is the operator's is shown at the operator's endpoint only."""
+    return request.caller.operator or not is_operators(name)
 
 
 def provider(pipeline: Pipeline, request: Request, namespace: str) -> dict[str, Any]:
