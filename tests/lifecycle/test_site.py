@@ -54,7 +54,7 @@ def test_all_faults_are_reported_at_once_with_their_lines() -> None:
         ("networks:\n  underlay: {mtu: 1500}\n", "line 7: networks.underlay.mtu:"),
         ("networks:\n  public: [10.239.4.0/24]\n", "line 6: networks: transit 10.239.4.0/22 and public[0]"),
         ("networks:\n  link: {prefix: 10.239.2.1/30}\n", "line 7: networks.link.prefix:"),
-        ("storagePools: []\n", "line 6: storagePools:"),
+        ("storagePools: []\n", "line 6: storagePools: unknown key"),
         ("  - {name: h01, cores: 1, memoryMiB: 512, faultDomain: 1}\n", "host names must differ"),
         ("  - {name: edge, cores: 1, memoryMiB: 512, faultDomain: 1}\n", "line 6: hosts[1]: a host cannot be called edge"),
         ("  - [\n", "not YAML"),

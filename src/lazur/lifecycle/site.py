@@ -115,13 +115,6 @@ class Networks(_Part):
         return self
 
 
-class StoragePool(_Part):
-    """A place for disks; `path` is relative to the state directory unless absolute."""
-
-    name: Label
-    path: str = "disks"
-
-
 class Site(_Part):
     """One stamp."""
 
@@ -131,7 +124,6 @@ class Site(_Part):
     profile: Profile = "laptop"
     hosts: tuple[Host, ...] = Field(min_length=1)
     networks: Networks = Networks()
-    storage_pools: tuple[StoragePool, ...] = Field(default=(StoragePool(name="main"),), min_length=1)
     endpoints: tuple[Label, ...] = ("management", "adminmanagement", "login", "adfs", "graph", "portal")
     throttling: bool | None = None
     """Whether requests are held to Azure's rates; unsaid, they are except on a laptop."""
