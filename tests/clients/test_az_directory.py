@@ -14,7 +14,6 @@ import pytest
 from tests.clients.az import Az
 from tests.clients.clouds import Cloud
 
-READER = "acdd72a7-3385-48ef-bd42-f80f606940e7"
 PERSON = "login -u {lazur_user} -p {lazur_password} --tenant {lazur_tenant}"
 
 
@@ -121,25 +120,24 @@ def test_applications(az: Az) -> None:
 
 
 def test_service_principal_for_the_roles_of_arm(az: Az, cloud: Cloud) -> None:
-    made = az("ad sp create-for-rbac -n aztest-sp")
+    scope = f"/subscriptions/{cloud.environment['LAZUR_SUBSCRIPTION']}"
+    made = az("ad sp create-for-rbac -n aztest-sp --role Reader --scopes {scope}", scope=scope)
     assert made["tenant"] == cloud.environment["LAZUR_TENANT"]
     shown = az("ad sp show --id {id}", id=made["appId"])
     assert shown["servicePrincipalType"] == "Application" and shown["appDisplayName"] == "aztest-sp"
     assert [sp["appId"] for sp in az("ad sp list --display-name aztest-sp")] == [made["appId"]]
-    scope = f"/subscriptions/{cloud.environment['LAZUR_SUBSCRIPTION']}"
-    given = az(
-        "role assignment create --assignee {id} --role {reader} --scope {scope}", id=made["appId"], scope=scope, reader=READER
-    )
+    given = az("role assignment create --assignee {id} --role Contributor --scope {scope}", id=made["appId"], scope=scope)
     assert given["principalId"] == shown["id"]
     rows = az("role assignment list --assignee {id} --scope {scope}", id=made["appId"], scope=scope)
-    assert [(r["principalName"], r["roleDefinitionName"]) for r in rows] == [(made["appId"], "Reader")]
+    assert {(r["principalName"], r["roleDefinitionName"]) for r in rows} == {(made["appId"], r) for r in ("Reader", "Contributor")}
     reset = az("ad sp credential reset --id {id}", id=made["appId"])
     assert reset["password"] != made["password"]
     # What was assigned to it stays, to nobody.
     az("ad sp delete --id {id}", id=made["appId"])
     rows = az("role assignment list --scope {scope} --query \"[?principalId=='{oid}']\"", scope=scope, oid=shown["id"])
-    assert [r.get("principalName") or "" for r in rows] == [""]
-    az("role assignment delete --ids {id}", id=rows[0]["id"])
+    assert [r.get("principalName") or "" for r in rows] == ["", ""]
+    for row in rows:
+        az("role assignment delete --ids {id}", id=row["id"])
 
 
 def test_a_new_service_principal_signs_in(az: Az, person: Az) -> None:
