@@ -15,7 +15,7 @@ from lazur.model.fields import Ref, WriteOnly, marked
 from tests.api.contract import contract, validator_of
 from tests.conformance.examples import BY_NAME, NAMES, REGISTRY
 from tests.conformance.test_authorisation import common, operations
-from tests.conformance.test_declarations import levels
+from tests.conformance.levels import levels
 
 DOCUMENTS = documents(REGISTRY)
 
