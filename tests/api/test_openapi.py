@@ -14,8 +14,8 @@ from lazur.api.openapi import documents
 from lazur.model.fields import Ref, WriteOnly, marked
 from tests.api.contract import contract, validator_of
 from tests.conformance.examples import BY_NAME, NAMES, REGISTRY
-from tests.conformance.test_authorisation import common, operations
 from tests.conformance.levels import levels
+from tests.conformance.test_authorisation import common, operations
 
 DOCUMENTS = documents(REGISTRY)
 

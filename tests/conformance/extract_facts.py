@@ -1,9 +1,9 @@
 """Takes what the suites need of Azure's published facts, for the types that are declared, into `facts/`.
 
-`python -m tests.conformance.extract_facts OPERATIONS TREES`: a table of az's operations (module, src, method, path, api_version,
-accepted_status, final_state_via; read out of the az and SDK packages), and a folder of property trees (one JSON file per
-provider, `<type>@<version>` -> names with `^` read-only, `!` required, `~` write-only; made from Azure's Bicep types). Types
-that are in neither are ours alone: they belong into `facts/ours.txt`.
+`python -m tests.conformance.extract_facts OPERATIONS TREES`: a table of az's operations (module, src, method, path,
+api_version, accepted_status, final_state_via; read out of the az and SDK packages), and a folder of property trees (one JSON
+file per provider, `<type>@<version>` -> names with `^` read-only, `!` required, `~` write-only; made from Azure's Bicep
+types). Types that are in neither are ours alone: they belong into `facts/ours.txt`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def properties(trees: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
             continue
         tree = next(t for k, t in trees.items() if k.lower() == f"{name}@{stable[-1]}".lower())
         known = {path: _at(tree, path) for path, _ in levels(declared.Spec)}
-        flags = {p: {n: f for n, f in map(_bare, level)} for p, level in known.items() if level is not None}
+        flags = {p: dict(map(_bare, level)) for p, level in known.items() if level is not None}
         found[name] = {"version": stable[-1], "levels": {p: dict(sorted(level.items())) for p, level in sorted(flags.items())}}
     return found
 
@@ -76,7 +76,8 @@ def operations(rows: Iterable[Mapping[str, str]]) -> list[list[str]]:
 def _below(name: str, path: str) -> str | None:
     """The path below the type; `*subscription*` for a list of a subscription's."""
     if name == _GROUPS:
-        found = re.fullmatch(rf"{_SUBSCRIPTION}/resourcegroups(/\{{\w+\}}(?:/(?!providers|resources\b)\w+)?)?", path, re.IGNORECASE)
+        own = rf"{_SUBSCRIPTION}/resourcegroups(/\{{\w+\}}(?:/(?!providers|resources\b)\w+)?)?"
+        found = re.fullmatch(own, path, re.IGNORECASE)
         return None if found is None else _anonymous(found[1]) if found[1] else "*subscription*"
     type = re.escape(name)
     if re.fullmatch(rf"{_SUBSCRIPTION}/providers/{type}", path, re.IGNORECASE):
