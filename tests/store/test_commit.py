@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -267,3 +270,58 @@ def test_a_pool_a_decision_stands_on_must_be_as_it_was(make: Make) -> None:
         assert store.get(key("c")) is not None
 
     on(make, work)
+
+
+class _Breaks:
+    """A connection whose statements that begin with `word` fail, `times` times."""
+
+    def __init__(self, inner: sqlite3.Connection, word: str, times: int) -> None:
+        self._inner, self._word, self._times = inner, word, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        if self._times and sql.startswith(self._word):
+            self._times -= 1
+            if self._word == "ROLLBACK TO":
+                self._inner.execute("ROLLBACK")  # As SQLite does by itself when the disk is full.
+            raise sqlite3.OperationalError("database or disk is full")
+        return self._inner.execute(sql, *values)
+
+
+@pytest.mark.parametrize("word", ["BEGIN", "SAVEPOINT", "ROLLBACK TO", "SELECT MAX", "COMMIT"])
+def test_a_full_disk_is_told_to_all_who_wait_and_passes(make: Make, word: str) -> None:
+    async def work(store: SqliteStore) -> None:
+        await store.commit(Change(records=[record("a")]))
+        before, edition = whole(store), store.edition(DISKS.lower())
+        broken: Any = _Breaks(store._writer, word, 1)
+        store._writer = broken
+        changes = [Change(records=[record("b")]), Change(records=[record("a")]), Change(records=[record("c")])]
+        results = await asyncio.wait_for(asyncio.gather(*map(store.commit, changes), return_exceptions=True), 30)
+        assert any(isinstance(r, sqlite3.OperationalError) for r in results)
+        if not store._inline:  # In memory every commit is a transaction of its own, and the others went through.
+            assert whole(store) == before and store.edition(DISKS.lower()) == edition
+        await store.commit(Change(records=[record("d")]))
+        assert store.get(key("d")) is not None
+
+    on(make, work)
+
+
+def test_a_store_outlives_the_loop_it_was_used_in(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+
+    async def begin(name: str) -> None:
+        task = asyncio.ensure_future(store.commit(Change(records=[record(name)])))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    async def whole_one(name: str) -> None:
+        await asyncio.wait_for(store.commit(Change(records=[record(name)])), 30)
+
+    for number in range(20):
+        asyncio.run(begin(f"begun{number}"))
+        asyncio.run(whole_one(f"whole{number}"))
+    assert {r.id.name for r in store.list()} >= {f"whole{n}" for n in range(20)}
+    store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
 from lazur.model.armid import ArmId
 from lazur.model.documents import Event, Operation, Record
@@ -15,9 +14,8 @@ _LONGEST = 16 * 1024
 _MOMENTS = ("created", "changed")
 
 
-def dumps(value: Any) -> str:
-    """Compact JSON with sorted keys, so that equal documents are equal texts."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+# Compact JSON with sorted keys, so that equal documents are equal texts. `json.dumps` with options makes an encoder each time.
+dumps = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode
 
 
 def record_text(record: Record) -> str:

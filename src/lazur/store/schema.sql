@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS desires (
 CREATE INDEX IF NOT EXISTS desires_owner ON desires (owner);
 CREATE INDEX IF NOT EXISTS desires_feed ON desires (domain, sequence);
 CREATE TABLE IF NOT EXISTS feed (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, key TEXT NOT NULL, domain TEXT NOT NULL);
+  sequence INTEGER PRIMARY KEY, what TEXT NOT NULL, key TEXT NOT NULL, domain TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS documents (
   name TEXT PRIMARY KEY, version INTEGER NOT NULL, content TEXT NOT NULL) WITHOUT ROWID;
 -- The activity log, in the order it is read in. `doc` holds the whole event; nothing but trimming ever changes a row.

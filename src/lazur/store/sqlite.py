@@ -1,8 +1,9 @@
 """The embedded store: SQLite in WAL mode with synchronous=FULL.
 
-One writer thread takes whatever commits are waiting, runs each in its own savepoint and syncs once for all of them (group
-commit), so an acknowledged write has always reached the disk. Sequence numbers are given by that single writer inside its
-transaction; a reader can therefore never skip a late committer (decision 1). The only module that imports sqlite3.
+Whatever commits are waiting are run in one transaction, each in its own savepoint, and synced once for all of them (group
+commit), so an acknowledged write has always reached the disk. All SQL runs in the caller's thread, but for the COMMIT: it
+alone waits for the disk, in a thread of its own. Sequence numbers are given by this single writer inside its transaction; a
+reader can therefore never skip a late committer (decision 1). The only module that imports sqlite3.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-import threading
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from queue import SimpleQueue
 
 from lazur.kernel.errors import Conflict
 from lazur.model.desire import Report, State
@@ -46,7 +47,16 @@ class _Touched:
 
 
 Write = Callable[[sqlite3.Connection], _Touched]
-_Job = tuple[Write, "asyncio.Future[None]", asyncio.AbstractEventLoop]
+_Job = tuple[Write, "asyncio.Future[None]"]
+
+
+@dataclass
+class _Batch:
+    """Writes that share a transaction: who waits for each, what it came to, and what they touched."""
+
+    done: list[tuple[asyncio.Future[None], Exception | None]] = field(default_factory=list)
+    touched: list[_Touched] = field(default_factory=list)
+    position: int = 0
 
 
 class SqliteStore:
@@ -62,8 +72,11 @@ class SqliteStore:
         if not self._inline:
             self._reader = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
             self._reader.execute("PRAGMA query_only=ON")
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._queue: deque[_Job] = deque()
+        self._disk = ThreadPoolExecutor(1, "store-sync")
+        # The transaction the disk has now, and the loop that is told of its end.
+        self._syncing: tuple[_Batch, Future[Exception | None]] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         # What was touched last at which feed position. Everything counts as touched when the store is opened.
         self._opened = self.position()
         self._editions: dict[str, int] = {}
@@ -73,10 +86,11 @@ class SqliteStore:
 
     def close(self) -> None:
         """Finish what is queued and let go of the file."""
-        if self._thread:
-            self._jobs.put(None)
-            self._thread.join()
-            self._thread = None
+        self._finish()
+        while self._queue:
+            batch = self._begin()
+            self._settle(batch, self._commit())
+        self._disk.shutdown()
         self._writer.close()
         if not self._inline:
             self._reader.close()
@@ -94,16 +108,107 @@ class SqliteStore:
 
     async def _write(self, write: Write) -> None:
         loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._queue.append((write, future))
         if self._inline:
-            self._run([(write, loop.create_future(), loop)], raise_here=True)
+            batch = self._begin()
+            self._settle(batch, self._commit())
         else:
-            future: asyncio.Future[None] = loop.create_future()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
-                self._thread.start()
-            self._jobs.put((write, future, loop))
-            await future
+            if self._loop is not loop:
+                # Nobody is told any more what the former loop waited for.
+                self._finish()
+                self._loop = loop
+            if self._syncing is None and len(self._queue) == 1:
+                loop.call_soon(self._flush, loop)
+        await future
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand what is waiting to the disk, unless it is busy: then its answer leads here again."""
+        if self._syncing is not None or not self._queue:
             return
+        batch = self._begin()
+        sync = self._disk.submit(self._commit)
+        self._syncing = batch, sync
+
+        def synced(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # The loop has ended; whoever comes next finishes.
+                loop.call_soon_threadsafe(self._synced, loop, sync)
+
+        sync.add_done_callback(synced)
+
+    def _synced(self, loop: asyncio.AbstractEventLoop, sync: Future[Exception | None]) -> None:
+        if self._syncing is not None and self._syncing[1] is sync:
+            self._finish()
+            # After everybody who waits for nothing had a turn, so that as many as possible share the next sync.
+            loop.call_soon(self._flush, loop)
+
+    def _finish(self) -> None:
+        """Wait for the disk, if it has anything, and tell what came of it."""
+        if self._syncing is not None:
+            batch, sync = self._syncing
+            outcome = sync.result()
+            self._syncing = None
+            self._settle(batch, outcome)
+
+    def _begin(self) -> _Batch:
+        """Run what is queued in one transaction that is still to be committed; a write that fails undoes only itself."""
+        jobs = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
+        batch = _Batch()
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            for write, future in jobs:
+                batch.done.append((future, self._run(write, batch)))
+            batch.position = _position(self._writer)
+        except sqlite3.Error as error:
+            # The disk, not one of the jobs: SQLite may have given up the transaction by itself.
+            self._roll_back()
+            batch = _Batch([(future, error) for _, future in jobs])
+        return batch
+
+    def _run(self, write: Write, batch: _Batch) -> Exception | None:
+        """One write in a savepoint of its own; why it was refused, if it was."""
+        db = self._writer
+        db.execute("SAVEPOINT job")
+        failure: Exception | None = None
+        try:
+            batch.touched.append(write(db))
+        except Exception as error:
+            # Whatever is wrong with one job (text that SQLite cannot hold) must not stop the writer.
+            db.execute("ROLLBACK TO job")
+            failure = error
+        db.execute("RELEASE job")
+        return failure
+
+    def _roll_back(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    def _commit(self) -> Exception | None:
+        """The only step that waits for the disk; what went wrong, if anything."""
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            return error
+        return None
+
+    def _settle(self, batch: _Batch, failure: Exception | None) -> None:
+        """Tell every caller, and whoever follows the feed."""
+        # Only now: whoever reads under a new edition must find what it stands for.
+        for one in batch.touched if failure is None else ():
+            self._editions.update(dict.fromkeys(one.names, batch.position))
+            self._addresses.changed(one.claims)
+        for future, outcome in batch.done:
+            error = failure or outcome
+            # A caller whose loop has ended cannot be told any more; the others must be.
+            with contextlib.suppress(RuntimeError):
+                if future.done():
+                    continue
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
         self._wake()
 
     def _wake(self) -> None:
@@ -111,66 +216,9 @@ class SqliteStore:
             if name and self.edition(name) <= since:
                 continue
             del self._waiters[waiter]
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _resolve(self, future: asyncio.Future[None], outcome: Exception | None) -> None:
-        """In the caller's loop: tell it, and whoever follows the feed even if the caller has gone meanwhile."""
-        if not future.done():
-            if outcome is None:
-                future.set_result(None)
-            else:
-                future.set_exception(outcome)
-        self._wake()
-
-    def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
-            batch = [job]
-            while len(batch) < _BATCH and not self._jobs.empty():
-                more = self._jobs.get()
-                if more is None:
-                    self._run(batch)
-                    return
-                batch.append(more)
-            self._run(batch)
-
-    def _run(self, batch: Sequence[_Job], raise_here: bool = False) -> None:
-        """One transaction, one sync, for all of `batch`; a job that fails undoes only itself."""
-        done: list[tuple[_Job, Exception | None]] = []
-        touched: list[_Touched] = []
-        db = self._writer
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                db.execute("SAVEPOINT job")
-                try:
-                    touched.append(job[0](db))
-                    done.append((job, None))
-                except Exception as error:
-                    # Whatever is wrong with one job (text that SQLite cannot hold) must not stop the writer.
-                    db.execute("ROLLBACK TO job")
-                    done.append((job, error))
-                db.execute("RELEASE job")
-            position = _position(db)
-            db.execute("COMMIT")
-            # Only now: whoever reads under a new edition must find what it stands for.
-            for one in touched:
-                self._editions.update(dict.fromkeys(one.names, position))
-                self._addresses.changed(one.claims)
-        except sqlite3.Error as error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            done = [(job, error) for job in batch]
-        if raise_here and done[0][1]:
-            raise done[0][1]
-        for (_, future, loop), outcome in done:
-            # A caller whose loop has ended cannot be told any more; the others must be.
-            if not self._inline and not loop.is_closed():
-                with contextlib.suppress(RuntimeError):
-                    loop.call_soon_threadsafe(self._resolve, future, outcome)
+            with contextlib.suppress(RuntimeError):
+                if not waiter.done():
+                    waiter.set_result(None)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -405,14 +453,14 @@ def _hold(db: sqlite3.Connection, owner: str, claims: Sequence[Claim]) -> list[t
 
 
 def _put(db: sqlite3.Connection, record: Record) -> None:
-    values = (record.type, record.version, record_text(record), record.key)
+    values = (record.version, record_text(record), record.key)
     if record.version == 1:
         try:
-            db.execute("INSERT INTO resources (type, version, doc, key) VALUES (?, ?, ?, ?)", values)
+            db.execute("INSERT INTO resources (version, doc, key, type) VALUES (?, ?, ?, ?)", (*values, record.type))
         except sqlite3.IntegrityError as error:
             raise Conflict("The resource was created by another request.", target=str(record.id)) from error
     else:
-        sql = "UPDATE resources SET type = ?, version = ?, doc = ? WHERE key = ? AND version = ?"
+        sql = "UPDATE resources SET version = ?, doc = ? WHERE key = ? AND version = ?"
         if not db.execute(sql, (*values, record.version - 1)).rowcount:
             raise Conflict("The resource was changed by another request.", target=str(record.id))
     _log(db, "resource", record.key)
@@ -471,7 +519,7 @@ def _report(db: sqlite3.Connection, domain: str, reports: Sequence[Report]) -> _
 
 
 def _trim(db: sqlite3.Connection, entries: int, operations: str, events: str) -> _Touched:
-    # The sequence itself never goes back: it is AUTOINCREMENT, and the newest entry always stays.
+    # The sequence itself never goes back, for the newest entry always stays.
     db.execute("DELETE FROM feed WHERE sequence <= (SELECT MAX(sequence) FROM feed) - ?", (max(entries, 1),))
     db.execute("DELETE FROM operations WHERE open = 0 AND doc ->> '$.ended' < ?", (operations,))
     db.execute(f"{_SUBSCRIPTIONS} DELETE FROM events WHERE subscription IN (SELECT name FROM known) AND time < ?", (events,))
