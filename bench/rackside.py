@@ -80,15 +80,15 @@ class Cloud:
         else:
             await self.ended(headers.get("Azure-AsyncOperation"))
 
-    async def ended(self, url: str | None) -> None:
-        """Follow an operation to its end, asking so often that the asking does not show."""
+    async def ended(self, url: str | None, pause: float = _PAUSE) -> None:
+        """Follow an operation to its end, asking so often that the asking does not show; and not so often that it slows it."""
         while url:
             said = await self._client.call("GET", url)
             if said["status"] == "Succeeded":
                 return
             if said["status"] in ("Failed", "Canceled"):
                 raise Wrong(str(LazurError.from_body(said["error"])))
-            await CLOCK.sleep(_PAUSE)
+            await CLOCK.sleep(pause)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ ENOUGH = Facts(
     disk_gib={STATE: 1000},
     lacking={},
     routes=[(IPv4Network("192.0.2.0/24"), "eth0")],
+    mirrors=[(IPv4Network("192.0.2.80/32"), "the apt source deb.example.org")],
     hosts_file_writable=True,
 )
 
@@ -43,6 +44,11 @@ def test_enough_of_everything_passes() -> None:
         (replace(ENOUGH, lacking={"veth": "Operation not supported"}), "kernel", ("no veth", "not supported")),
         (replace(ENOUGH, routes=[(IPv4Network("10.0.0.0/8"), "tun0")]), "routes", ("10.0.0.0/8 on tun0", "10.239.0.0/24")),
         (replace(ENOUGH, routes=[(IPv4Network("198.51.100.7/32"), "eth9")]), "routes", ("198.51.100.7/32 on eth9", "public")),
+        (
+            replace(ENOUGH, mirrors=[(IPv4Network("10.239.1.9/32"), "the pip source pypi.example.org")]),
+            "mirrors",
+            ("the pip source pypi.example.org at 10.239.1.9", "infrastructure network 10.239.1.0/24"),
+        ),
         (replace(ENOUGH, hosts_file_writable=False), "hosts-file", ("read-only", "writable /etc/hosts")),
     ],
 )

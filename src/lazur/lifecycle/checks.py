@@ -17,6 +17,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lazur.kernel.errors import LazurError
+from lazur.lifecycle.mirrors import located, mirrors
 from lazur.lifecycle.site import Profile, Site
 
 PLATFORM_MIB = 1024
@@ -49,7 +50,8 @@ PROFILES: Mapping[Profile, Demand] = {
 @dataclass(frozen=True)
 class Facts:
     """What was found on the machine. Memory in MiB, disk in GiB; `lacking` maps a kernel feature to the proof of its
-    absence; `routes` are destinations with what leads there, the rack's own left out."""
+    absence; `routes` are destinations with what leads there, the rack's own left out; `mirrors` the addresses it gets its
+    packages from, with what they are."""
 
     root: bool
     cores: int
@@ -57,6 +59,7 @@ class Facts:
     disk_gib: Mapping[Path, int]
     lacking: Mapping[str, str]
     routes: Sequence[tuple[IPv4Network, str]]
+    mirrors: Sequence[tuple[IPv4Network, str]]
     hosts_file_writable: bool
 
 
@@ -75,7 +78,7 @@ class Finding:
         return f"{self.check}: found {self.found}; needed: {self.needed}{' (accepted)' if self.accepted else ending}"
 
 
-CHECKS = ("root", "cores", "memory", "disk", "kernel", "routes", "hosts-file")
+CHECKS = ("root", "cores", "memory", "disk", "kernel", "routes", "mirrors", "hosts-file")
 
 
 def run_checks(
@@ -121,6 +124,9 @@ def decide(site: Site, profile: Profile, facts: Facts) -> Iterator[Finding]:
         if rivals := [f"{net} on {link}" for net, link in facts.routes if net.overlaps(prefix)]:
             needed = f"no route that overlaps the {name} network {prefix}; the site file can name another prefix"
             yield Finding("routes", f"a route to {', '.join(rivals)}", needed, "--accept routes")
+        if rivals := [f"{what} at {net.network_address}" for net, what in facts.mirrors if net.overlaps(prefix)]:
+            needed = f"none of them in the {name} network {prefix}, which hides them; the site file can name another prefix"
+            yield Finding("mirrors", ", ".join(rivals), needed, "--accept mirrors")
     if not facts.hosts_file_writable:
         needed = "a writable /etc/hosts, so that the stamp's names resolve here"
         yield Finding("hosts-file", "a read-only /etc/hosts", needed, "--accept hosts-file")
@@ -152,6 +158,7 @@ def probe(places: Sequence[Path], own_links: Collection[str] = ()) -> Facts:
         disk_gib={place: shutil.disk_usage(_existing(place)).free >> 30 for place in places},
         lacking=_lacking(_existing(places[0])) if root else {},
         routes=[route for route in (*_routes(), *_nameservers()) if route[1] not in own_links] if root else [],
+        mirrors=located(mirrors(os.environ)) if root else [],
         hosts_file_writable=os.access("/etc/hosts", os.W_OK),
     )
 
