@@ -241,7 +241,8 @@ async def _object(http: Request) -> Mapping[str, Any]:
         raise LazurError("BadRequest", "Unable to read JSON request payload.") from None
     if not isinstance(found, dict):
         raise LazurError("BadRequest", "The JSON request payload must be an object.")
-    return found
+    # What kind of object it is, and where it was read, is known from the path.
+    return {name: value for name, value in found.items() if name not in ("@odata.type", "@odata.context")}
 
 
 async def dispatch(asked: Asked, segments: Sequence[str]) -> Answer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import heapq
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,14 +93,15 @@ def page(query: Query, things: Iterable[T], show: Callable[[T], Shown], key: Cal
         kept = [(key(thing), thing) for thing in things]
     else:
         kept = [(key(thing), thing) for thing in things if query.keeps(show(thing))]
-    kept.sort(key=lambda pair: pair[0], reverse=query.descending)
     total = len(kept)
     if query.after is not None:
         after = query.after
         kept = [pair for pair in kept if (pair[0] < after if query.descending else pair[0] > after)]
-    chosen = kept[: query.top]
-    more = len(kept) > query.top
-    return Page([show(thing) for _, thing in chosen], total, _token(chosen[-1][0]) if more else None)
+    first = heapq.nlargest if query.descending else heapq.nsmallest
+    chosen = first(query.top + 1, kept, key=lambda pair: pair[0])
+    more = len(chosen) > query.top
+    shown = [show(thing) for _, thing in chosen[: query.top]]
+    return Page(shown, total, _token(chosen[query.top - 1][0]) if more else None)
 
 
 def _names(text: str) -> tuple[str, ...]:
