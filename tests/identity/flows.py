@@ -108,7 +108,7 @@ async def sign_in(made: Stamp, url: str, password: str = "", username: str = "")
     page = await call(made.app, "GET", url)
     assert page.status == 200 and "Azure CLI" in page.text
     fields = {"username": username or made.secrets.admin_upn, "password": password or made.secrets.admin_password}
-    return await call(made.app, "POST", urlsplit(url).path, {**hidden(page), **fields}, page.cookies)
+    return await call(made.app, "POST", urlsplit(url).path, {"sealed": hidden(page)["sealed"], **fields}, page.cookies)
 
 
 async def by_refresh(made: Stamp, token: str, *, path: str = "/organizations/oauth2/v2.0/token", **more: str) -> Answer:
@@ -130,7 +130,7 @@ async def device_signed_in(made: Stamp, base: str, upn: str, password: str) -> d
     first = await call(made.app, "GET", path)
     typed = {**hidden(first), "user_code": started["user_code"]}
     page = await call(made.app, "POST", path, typed, first.cookies)
-    fields = {**hidden(page), "username": upn, "password": password}
+    fields = {"sealed": hidden(page)["sealed"], "username": upn, "password": password}
     done = await call(made.app, "POST", path, fields, first.cookies)
     assert "signed in" in done.text, done.text
     return {**form, "grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": started["device_code"]}

@@ -35,8 +35,8 @@ input[aria-invalid=true]{border-color:var(--bad)}
 input.code{font-family:ui-monospace,monospace;font-size:1.25rem;letter-spacing:.15em;text-transform:uppercase}
 :focus-visible{outline:.1875rem solid var(--mark);outline-offset:.125rem}
 .acts{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.75rem}
-button{flex:1;min-height:2.75rem;padding:.5rem 1.25rem;font:inherit;font-weight:600;cursor:pointer;border-radius:.4rem;
-border:.0625rem solid var(--mark);background:var(--mark);color:var(--on)}
+button{flex:1;min-height:2.75rem;padding:.5rem 1.25rem;font:inherit;font-weight:600;white-space:nowrap;
+cursor:pointer;border-radius:.4rem;border:.0625rem solid var(--mark);background:var(--mark);color:var(--on)}
 button.plain{background:transparent;color:var(--mark)}
 .or{display:flex;align-items:center;gap:.75rem;margin:1.5rem 0 0;color:var(--soft)}
 .or::before,.or::after{content:"";flex:1;border-top:.0625rem solid var(--line);opacity:.5}
