@@ -129,7 +129,8 @@ def test_service_principal_for_the_roles_of_arm(az: Az, cloud: Cloud) -> None:
     given = az("role assignment create --assignee {id} --role Contributor --scope {scope}", id=made["appId"], scope=scope)
     assert given["principalId"] == shown["id"]
     rows = az("role assignment list --assignee {id} --scope {scope}", id=made["appId"], scope=scope)
-    assert {(r["principalName"], r["roleDefinitionName"]) for r in rows} == {(made["appId"], r) for r in ("Reader", "Contributor")}
+    found = {(row["principalName"], row["roleDefinitionName"]) for row in rows}
+    assert found == {(made["appId"], "Reader"), (made["appId"], "Contributor")}
     reset = az("ad sp credential reset --id {id}", id=made["appId"])
     assert reset["password"] != made["password"]
     # What was assigned to it stays, to nobody.

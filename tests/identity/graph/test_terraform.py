@@ -9,6 +9,51 @@ from tests.identity.graph.desk import Desk, at_the_desk
 ROLE = "22222222-0000-4000-8000-000000000001"
 
 
+APPLICATION: dict[str, Any] = {
+    "api": {
+        "acceptMappedClaims": None,
+        "knownClientApplications": [],
+        "oauth2PermissionScopes": [
+            {
+                "id": ROLE,
+                "adminConsentDescription": "a",
+                "adminConsentDisplayName": "b",
+                "isEnabled": True,
+                "type": "User",
+                "userConsentDescription": None,
+                "userConsentDisplayName": None,
+                "value": "use",
+            }
+        ],
+        "requestedAccessTokenVersion": 2,
+    },
+    "appRoles": [],
+    "displayName": "App",
+    "groupMembershipClaims": "SecurityGroup",
+    "identifierUris": [],
+    "info": {"marketingUrl": "", "privacyStatementUrl": "", "supportUrl": "", "termsOfServiceUrl": ""},
+    "isDeviceOnlyAuthSupported": False,
+    "isFallbackPublicClient": False,
+    "oauth2RequirePostResponse": False,
+    "optionalClaims": {
+        "accessToken": [{"name": "email", "essential": True, "source": None, "additionalProperties": []}],
+        "idToken": [],
+        "saml2Token": [],
+    },
+    "publicClient": {"redirectUris": []},
+    "requiredResourceAccess": [],
+    "signInAudience": "AzureADMyOrg",
+    "spa": {"redirectUris": []},
+    "tags": ["WindowsAzureActiveDirectoryIntegratedApp"],
+    "web": {
+        "homePageUrl": None,
+        "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
+        "logoutUrl": None,
+        "redirectUris": [],
+    },
+}
+
+
 def clean(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if not name.startswith("@")}
 
@@ -110,50 +155,7 @@ def test_an_application_as_version_2_makes_it() -> None:
         me, tenant = desk.made.secrets.client_object_id, desk.made.tenant
         other = (await desk.user(1)).object_id
         url = f"{desk.made.endpoints.graph}/v1.0/{tenant}/directoryObjects"
-        body: dict[str, Any] = {
-            "api": {
-                "acceptMappedClaims": None,
-                "knownClientApplications": [],
-                "oauth2PermissionScopes": [
-                    {
-                        "id": ROLE,
-                        "adminConsentDescription": "a",
-                        "adminConsentDisplayName": "b",
-                        "isEnabled": True,
-                        "type": "User",
-                        "userConsentDescription": None,
-                        "userConsentDisplayName": None,
-                        "value": "use",
-                    }
-                ],
-                "requestedAccessTokenVersion": 2,
-            },
-            "appRoles": [],
-            "displayName": "App",
-            "groupMembershipClaims": "SecurityGroup",
-            "identifierUris": [],
-            "info": {"marketingUrl": "", "privacyStatementUrl": "", "supportUrl": "", "termsOfServiceUrl": ""},
-            "isDeviceOnlyAuthSupported": False,
-            "isFallbackPublicClient": False,
-            "oauth2RequirePostResponse": False,
-            "optionalClaims": {
-                "accessToken": [{"name": "email", "essential": True, "source": None, "additionalProperties": []}],
-                "idToken": [],
-                "saml2Token": [],
-            },
-            "publicClient": {"redirectUris": []},
-            "requiredResourceAccess": [],
-            "signInAudience": "AzureADMyOrg",
-            "spa": {"redirectUris": []},
-            "tags": ["WindowsAzureActiveDirectoryIntegratedApp"],
-            "web": {
-                "homePageUrl": None,
-                "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
-                "logoutUrl": None,
-                "redirectUris": [],
-            },
-            "owners@odata.bind": [f"{url}/{me}", f"{url}/{other}"],
-        }
+        body = {**APPLICATION, "owners@odata.bind": [f"{url}/{me}", f"{url}/{other}"]}
         made = (await desk.ask("POST", "/beta/applications", body, who=me)).json
         id = made["id"]
         assert (await desk.ask("PATCH", f"/beta/applications/{id}", {"id": id, "displayName": "App"}, who=me)).status == 204
