@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lazur.drivers.network.simulated import SimulatedNetwork
+from lazur.drivers.web.simulated import SimulatedTransport
 from lazur.executor.core import Executor
 from lazur.executor.handlers import Handler
 from lazur.executor.ledger import MemoryLedger
@@ -159,6 +160,7 @@ class Cloud:
         self.machines = machines
         self.fuse = fuse
         self.trouble = trouble or Trouble()
+        self.web = SimulatedTransport()
         self.plane: ControlPlane
         self._alive: ControlPlane | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -221,7 +223,9 @@ class Cloud:
         key = StampKey(bytes(32), ids)
         endpoints = Endpoints.for_region("local", "lazur.internal")
         store: Any = _SlowStore(self._fused(self.world.store, "commit", "report"), self.trouble)
-        self.plane = await ControlPlane.open(store, stamp, endpoints, key, self.clock, ids, machines=self.machines)
+        self.plane = await ControlPlane.open(
+            store, stamp, endpoints, key, self.clock, ids, machines=self.machines, web=self.web
+        )
         self.subscription = ArmId(self.plane.stamp.subscription)
         secrets = self.plane.secrets
         kind = "ServicePrincipal"

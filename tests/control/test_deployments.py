@@ -152,7 +152,9 @@ def test_no_room_says_what_would_fit() -> None:
         assert error is not None
         (cause,) = error.details
         assert cause.code == "AllocationFailed" and "smallest change that would fit" in cause.message
-        assert {d.target for d in cause.details} == {"h01", "h02"} and all("memory" in d.message for d in cause.details)
+        assert cause.target == str(group.resource(f"{COMPUTE}/virtualMachines", "vm1"))
+        (own,) = cause.details
+        assert {d.target for d in own.details} == {"h01", "h02"} and all("memory" in d.message for d in own.details)
 
     in_a_cloud(story)
 

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from lazur.api.authority import Authority
@@ -36,6 +36,14 @@ Seal = Callable[[bytes, str], str]
 Unseal = Callable[[str, str], bytes]
 
 
+class Fetch(Protocol):
+    """Gets what a URL that a customer wrote names, as far as that may be asked."""
+
+    async def __call__(self, url: str) -> bytes:
+        """The bytes; raises `InvalidContentLink`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Accepted:
     """What a change came to: the document as committed, whether it was created, and the operation to poll, if any."""
@@ -51,7 +59,7 @@ class Pipeline:
 
     def __init__(
         self, registry: Registry, store: Store, stamp: Stamp, clock: Clock, ids: Ids, seal: Seal, unseal: Unseal,
-        authority: Authority, principals: Principals, sign: Callable[[str], str],
+        authority: Authority, principals: Principals, sign: Callable[[str], str], fetch: Fetch,
     ) -> None:  # fmt: skip
         self.registry = registry
         self.store = store
@@ -60,12 +68,13 @@ class Pipeline:
         self.ids = ids
         self.presenter = Presenter(registry, store)
         self._seal = seal
-        self._unseal = unseal
+        self.unseal = unseal
+        self.fetch = fetch
         self.authority = authority
         self.principals = principals
         self._links = Links(registry, store, authority, self.presenter)
         self._pools = Underway(store)
-        self.tools = Tools(ids, sign)
+        self.tools = Tools(ids, sign, unseal)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # -- PUT and PATCH ------------------------------------------------------------------------------------------------
@@ -78,7 +87,14 @@ class Pipeline:
         self.registry.holder_of(id)
         self.authority.authorise(caller, right(id.type, "write"), id)
         self.authority.unlocked(id)
+        body = await self._prepared(id, body)
         return await self._attempt(id, lambda: self._write(caller, id, body, api_version, if_match, if_none_match))
+
+    async def _prepared(self, id: ArmId, body: Any) -> Any:
+        """The request with everything in it that has to be fetched first, where a type says how (`prepare` in `admit.py`)."""
+        declared = self.registry.find(id.type)
+        prepare = getattr(self.registry.behaviour(declared, "admit"), "prepare", None) if declared else None
+        return body if prepare is None else await prepare(id, body, self)
 
     async def _write(
         self, caller: Caller, id: ArmId, body: Any, api_version: str, if_match: str, if_none_match: str = ""
@@ -183,7 +199,7 @@ class Pipeline:
         """Whether this is the request again that `old` is still busy with: its answer was lost."""
         if old.state in TERMINAL or old.changed_by.get("object_id") != caller.object_id or decoded.body != old.body:
             return False
-        kept = {p: json.loads(self._unseal(v, f"{old.key}#{p}")) for p, v in old.secrets.items()}
+        kept = {p: json.loads(self.unseal(v, f"{old.key}#{p}")) for p, v in old.secrets.items()}
         return kept == decoded.secrets
 
     def _running(self, old: Record) -> Operation | None:

@@ -34,6 +34,10 @@ from lazur.api.throttle import Throttle
 from lazur.control.context import Context
 from lazur.control.loop import Loop
 from lazur.control.presence import Presence
+from lazur.drivers.web.fetch import GuardedFetch
+from lazur.drivers.web.guard import Guard
+from lazur.drivers.web.http import HttpTransport
+from lazur.drivers.web.interface import Transport
 from lazur.identity import app as identity_app
 from lazur.identity.directory import DIRECTORIES, LiveDirectory, Secrets
 from lazur.identity.endpoints import Endpoints
@@ -113,7 +117,7 @@ class ControlPlane:
     """API, identity and controllers of one stamp. `run` serves the loop; `app` answers HTTP."""
 
     def __init__(self, store: Store, stamp: Stamp, endpoints: Endpoints, identity: Identity, stamp_key: StampKey,
-                 clock: Clock, ids: Ids, artifacts: Path | None) -> None:  # fmt: skip
+                 clock: Clock, ids: Ids, artifacts: Path | None, web: Transport) -> None:  # fmt: skip
         self.store = store
         self.stamp = stamp
         self.endpoints = endpoints
@@ -124,7 +128,7 @@ class ControlPlane:
         self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
-        self.pipeline = self._pipeline(stamp, identity)
+        self.pipeline = self._pipeline(stamp, identity, web)
         self.presence = Presence(clock)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
                           stamp_key.unseal, self.presence)  # fmt: skip
@@ -136,7 +140,7 @@ class ControlPlane:
     @classmethod
     async def open(
         cls, store: Store, stamp: Stamp, endpoints: Endpoints, stamp_key: StampKey, clock: Clock, ids: Ids,
-        *, machines: Sequence[Machine] = (), artifacts: Path | None = None,
+        *, machines: Sequence[Machine] = (), artifacts: Path | None = None, web: Transport | None = None,
     ) -> ControlPlane:  # fmt: skip
         """A control plane over `store`, with everything made that a new stamp needs and the site's hosts added."""
         zone = f"{stamp.region}.{stamp.domain}"
@@ -147,7 +151,7 @@ class ControlPlane:
         secrets = identity.secrets
         accounts = await _accounts(store, ids, secrets)
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
-        plane = cls(store, stamp, endpoints, identity, stamp_key, clock, ids, artifacts)
+        plane = cls(store, stamp, endpoints, identity, stamp_key, clock, ids, artifacts, web or HttpTransport())
         await plane._grant_first_rights()
         await plane._add_machines(accounts, machines)
         return plane
@@ -163,9 +167,10 @@ class ControlPlane:
 
     # -- the front ----------------------------------------------------------------------------------------------------
 
-    def _pipeline(self, stamp: Stamp, identity: Identity) -> Pipeline:
+    def _pipeline(self, stamp: Stamp, identity: Identity, web: Transport) -> Pipeline:
+        fetch = GuardedFetch(Guard(stamp.public_prefixes, stamp.internal_prefixes, stamp.template_servers), web, self.clock)
         return Pipeline(self.registry, self.store, stamp, self.clock, self.ids, self._key.seal, self._key.unseal,
-                        self.authority, DirectoryPrincipals(identity.directory), self.sign)  # fmt: skip
+                        self.authority, DirectoryPrincipals(identity.directory), self.sign, fetch)  # fmt: skip
 
     def _operators(self, identity: Identity) -> ArmApp:
         """ARM at the operator's endpoint: all of it, links to itself included, for the operator's directory alone."""

@@ -220,6 +220,8 @@ class Tools:
     ids: Ids
     sign: Callable[[str], str]
     """Path of an artifact -> a URL that works for a while without a token."""
+    unseal: Callable[[str, str], bytes]
+    """A sealed text and what it is bound to -> its bytes, for actions that list secrets."""
 
 
 @dataclass(frozen=True)

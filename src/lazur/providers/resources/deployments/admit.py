@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import SeededIds
 from lazur.model.armid import ArmId
 from lazur.model.documents import TERMINAL, Claim, Record
 from lazur.model.resource import Act, Decision, Facts, Tools
 from lazur.providers.resources.deployments.expansion import expansion_of, surroundings_of
+from lazur.providers.resources.deployments.linking import resolved
 from lazur.providers.resources.deployments.preview import preview
 from lazur.providers.resources.deployments.resource import DeploymentSpec
+from lazur.providers.resources.deployments.shown import secure_outputs
 from lazur.providers.resources.template import check_location
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
@@ -51,7 +55,7 @@ def _form(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> None:
     if location is not None and location.replace(" ", "").lower() != facts.stamp.region.lower():
         message = f"The location '{location}' is not available for deployments. The available region is '{facts.stamp.region}'."
         raise LazurError("LocationNotAvailableForDeployment", message, target="location")
-    properties = {**body["properties"], "template": spec.template}
+    properties = {**body["properties"], "template": spec.template, "externalInputs": spec.external_inputs}
     now = facts.old.changed if facts.old else _ANY_TIME
     expansion_of(facts.id, properties, spec.parameters or {}, around, SeededIds(0), now)
 
@@ -90,7 +94,15 @@ def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools:
         if record.intent.get("canceled") == record.intent["run"]:
             return Act()
         return Act(intent={**record.intent, "canceled": record.intent["run"]})
+    if action == "listOutputsWithSecureValues":
+        sealed = record.status.get("secureOutputs")
+        return Act(body=json.loads(tools.unseal(sealed, secure_outputs(record.key))) if sealed else {})
     return Act(body={"template": record.properties.get("template")})
 
 
-__all__ = ["act", "admit", "history_pool", "preview"]
+async def prepare(id: ArmId, body: Any, front: Pipeline) -> Any:
+    """The request with what its links name in their place."""
+    return await resolved(id, body, front)
+
+
+__all__ = ["act", "admit", "history_pool", "prepare", "preview"]

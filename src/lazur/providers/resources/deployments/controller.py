@@ -33,7 +33,7 @@ from lazur.providers.resources.deployments.run import (
     passing,
     references,
 )
-from lazur.providers.resources.deployments.shown import duration, providers, template_hash
+from lazur.providers.resources.deployments.shown import duration, providers, secure_outputs, template_hash
 from lazur.providers.resources.deployments.steps import adopt, all_outputs, pass_on, start
 from lazur.providers.resources.template import Node, parameters_echo
 
@@ -130,7 +130,9 @@ async def _close(run: Run, canceled: bool) -> Plan:
     failures = run.failures()
     if not failures:
         try:
-            status["outputs"] = await all_outputs(run)
+            status["outputs"], secure = await all_outputs(run)
+            if secure:
+                status["secureOutputs"] = run.context.seal(json.dumps(secure).encode(), secure_outputs(run.record.key))
         except LazurError as error:
             if (again := _outputs_later(run, status, error)) is not None:
                 return again

@@ -72,9 +72,6 @@ def expansion_of(
     id: ArmId, properties: Mapping[str, Any], parameters: Mapping[str, Any], around: Surroundings, ids: Ids, now: datetime
 ) -> Expansion:
     """The concrete template; raises `InvalidTemplate` and the like for everything wrong with it."""
-    if properties.get("templateLink") or properties.get("parametersLink"):
-        message = "Linked templates and parameter files are not offered yet; send the template itself."
-        raise LazurError("NotSupported", message, target="properties.templateLink")
     if properties.get("template") is None:
         message = "The request content is missing the required property 'properties.template'."
         raise LazurError("InvalidRequestContent", message, target="properties.template")
@@ -89,6 +86,7 @@ def expansion_of(
         location=around.location,
         nesting=around.nesting,
         mode=str(properties.get("mode", "Incremental")),
+        external_inputs=properties.get("externalInputs") or {},
     )
     template = properties["template"]
     known = {"locate": template.locate} if isinstance(template, Placed) else {}

@@ -15,6 +15,8 @@ from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import Caller
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, surroundings_of
+from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
+from lazur.providers.resources.deployments.linking import resolved
 from lazur.providers.resources.template import (
     Context,
     Expansion,
@@ -34,7 +36,7 @@ _INVALID = "The template deployment is not valid according to the validation pro
 
 async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Pipeline) -> dict[str, Any]:
     """The answer of `validate` or `whatIf`."""
-    asked = _Asked(caller, id, body, front)
+    asked = _Asked(caller, id, await resolved(id, body, front), front)
     return asked.difference() if action == "whatIf" else asked.validity()
 
 
@@ -61,7 +63,8 @@ class _Asked:
         found = steps(expansion, self)
         faults = [*found.faults, *(f for step in found.resources for f in self._faults(step))]
         if faults:
-            raise LazurError("InvalidTemplateDeployment", _INVALID, details=faults)
+            error = LazurError("InvalidTemplateDeployment", _INVALID, details=faults)
+            raise LazurError.from_body(hidden(error.body(), _secrets(expansion, found)))
         return {
             "id": str(self.id),
             "name": self.id.name,
@@ -80,7 +83,8 @@ class _Asked:
     def difference(self) -> dict[str, Any]:
         """What would change, property by property; a template that is wrong answers 200 with the error, as Azure has it."""
         try:
-            found = steps(self._expansion(), self)
+            expansion = self._expansion()
+            found = steps(expansion, self)
         except LazurError as error:
             return failed([error])
         refused = [f for step in found.resources for f in self._denied(step)]
@@ -88,11 +92,13 @@ class _Asked:
             raise refused[0]
         settings = self.properties.get("whatIfSettings")
         form = settings.get("resultFormat") if isinstance(settings, dict) else None
-        return what_if(
+        told: dict[str, Any] = what_if(
             found, self._current, Shapes(self.front.registry), others=self._others(found), complete=self.mode == "Complete",
             full=str(form).lower() != "resourceidonly",
             foresee=lambda id, body: self.front.foresee(self.caller, self._id(id), body),
         )  # fmt: skip
+        secrets = _secrets(expansion, found)
+        return {**told, **{k: hidden(told[k], secrets) for k in ("properties", "error") if k in told}}
 
     def _expansion(self) -> Expansion:
         around = surroundings_of(
@@ -193,6 +199,11 @@ class _Standing:
     def list(self, action: str, id: str, api_version: str | None, body: Any) -> dict[str, Any]:
         """Secrets are not asked for before a deployment runs."""
         raise Unanswerable(id)
+
+
+def _secrets(expansion: Expansion, found: Steps) -> list[str]:
+    scopes = {id(scope): scope for scope in (expansion.scope, *(step.scope for step in found.resources))}
+    return longest_first(text for scope in scopes.values() for text in secure_texts(scope))
 
 
 def _context(name: str, place: Surroundings, around: Context) -> Context:

@@ -56,6 +56,16 @@ class Nested(Model):
     """The `template` with the parent's values in it, and the `secrets` among them. The template beside it is without."""
 
 
+class TemplateLink(Model):
+    """Where a template was fetched from."""
+
+    uri: str | None = None
+    id: str | None = None
+    relative_path: str | None = None
+    content_version: str | None = None
+    query_string: Annotated[str | None, WriteOnly] = None
+
+
 class DeploymentSpec(Model):
     """What to deploy. Parameter values may be secrets, so all of them are kept sealed."""
 
@@ -65,9 +75,10 @@ class DeploymentSpec(Model):
     )  # fmt: skip
     mode: Annotated[Literal["Incremental", "Complete"], Caseless()] = "Incremental"
     template: Annotated[Any, AfterValidator(_object)] = None
-    template_link: dict[str, Any] | None = None
+    template_link: TemplateLink | None = None
     parameters: Annotated[dict[str, Any] | None, WriteOnly] = None
     parameters_link: dict[str, Any] | None = None
+    external_inputs: Annotated[dict[str, Any] | None, WriteOnly] = None
     on_error_deployment: OnError | None = None
     nested: Nested | None = None
     """Said by a parent deployment only."""
@@ -90,6 +101,7 @@ class Deployment(Resource[DeploymentSpec]):
         Action("validate", "Say whether a template would be accepted, without deploying it.", detached=True),
         Action("whatIf", "Say what a deployment would change, without deploying it.", detached=True),
         Action("exportTemplate", "The template of the deployment.", reads=True),
+        Action("listOutputsWithSecureValues", "The outputs that are secrets, by name.", reads=True),
         Action("cancel", "Begin no further resource; what runs is finished.", reads=True),
     )
     views = (View("operations", "What became of each resource of the template.", operations),)

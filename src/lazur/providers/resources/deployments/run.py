@@ -23,6 +23,7 @@ from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, TERMINAL, Record,
 from lazur.model.registry import Registry
 from lazur.model.rights import Caller
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of
+from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
 from lazur.providers.resources.template import Expansion, Node
 
 ACCEPTED, RUNNING = "Accepted", "Running"
@@ -62,6 +63,13 @@ class Step:
         """What is stored: only what differs from the beginning."""
         return {k: v for k, v in vars(self).items() if v or k == "place"}
 
+    def cause(self, error: dict[str, Any]) -> LazurError:
+        """The error as one of a deployment's: it names the resource, and the resource's own error stands inside."""
+        own = LazurError.from_body(error)
+        if (own.target or "").lower() == self.id.lower():
+            return own
+        return LazurError(own.code, own.message, target=self.id, details=[own], info=own.info, status=own.status)
+
     @property
     def ongoing(self) -> bool:
         """Submitted, and not ended."""
@@ -81,6 +89,8 @@ class Run:
     """Whether this turn settled what mode Complete deletes."""
     also: list[str] = field(default_factory=list)
     """Ids beside the steps' that must wake the deployment when they change."""
+    learned: set[str] = field(default_factory=set)
+    """Texts that actions such as `listKeys` answered: they are nobody's to see."""
 
     @classmethod
     def of(cls, context: Context, record: Record) -> Run:
@@ -189,7 +199,7 @@ class Run:
 
     def failures(self) -> list[LazurError]:
         """Why the run cannot end well, every cause."""
-        return [LazurError.from_body(s.error) for s in self.steps.values() if s.error and s.state in (FAILED, CANCELED)]
+        return [s.cause(s.error) for s in self.steps.values() if s.error and s.state in (FAILED, CANCELED)]
 
     @cached_property
     def _inherited(self) -> tuple[str, ...]:
@@ -197,12 +207,7 @@ class Run:
 
     def secrets(self) -> list[str]:
         """Every text that must not be shown: values of secure parameters, those of the deployments around included."""
-        scope = self.expansion.scope
-        found = [*self._inherited]
-        for key, declared in scope.template.parameters.items():
-            if declared.secure and key in scope.parameters:
-                found += _texts(scope.parameters[key])
-        return sorted({t for t in found if len(t) > 2}, key=len, reverse=True)
+        return longest_first([*self._inherited, *self.learned, *secure_texts(self.expansion.scope)])
 
     def hiding(self, value: Any) -> Any:
         """`value` without the values of secure parameters."""
@@ -214,25 +219,6 @@ def passing(error: LazurError) -> bool:
     if error.retryable or error.code in _PASSING:
         return True
     return error.code == "MultipleErrorsOccurred" and all(passing(d) for d in error.details)
-
-
-def hidden(value: Any, secrets: Iterable[str]) -> Any:
-    """A JSON value with every secret in its texts replaced."""
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "*****")
-        return value
-    if isinstance(value, dict):
-        return {hidden(k, secrets): hidden(v, secrets) for k, v in value.items()}
-    return [hidden(v, secrets) for v in value] if isinstance(value, list) else value
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, dict):
-        return [t for v in value.values() for t in _texts(v)]
-    if isinstance(value, list):
-        return [t for v in value for t in _texts(v)]
-    return [value] if isinstance(value, str) else []
 
 
 # -- the template made concrete ---------------------------------------------------------------------------------------
@@ -259,19 +245,26 @@ def expand_record(
 ) -> Expansion:
     """The template of a record with these parameter values."""
     template = nested_part(context, record).get("template") or record.properties.get("template")
-    return expansion_of(record.id, {**record.properties, "template": template}, parameters, around, context.ids, now)
+    inputs = unsealed(context, record, "externalInputs")
+    properties = {**record.properties, "template": template, "externalInputs": inputs}
+    return expansion_of(record.id, properties, parameters, around, context.ids, now)
 
 
 def given_parameters(context: Context, record: Record) -> dict[str, Any]:
     """The parameter values of the request."""
-    sealed = record.secrets.get("parameters")
-    return _unsealed(context, sealed, f"{record.key}#parameters") if sealed else {}
+    return unsealed(context, record, "parameters") or {}
+
+
+def unsealed(context: Context, record: Record, path: str) -> Any:
+    """A write-only value of the request; None when it was not given."""
+    sealed = record.secrets.get(path)
+    return _opened(context, sealed, f"{record.key}#{path}") if sealed else None
 
 
 def nested_part(context: Context, record: Record) -> dict[str, Any]:
     """What a parent deployment said: see `resource.Nested`. Refused when somebody else made it up."""
     nested = record.properties.get("nested")
-    return _unsealed(context, nested["sealed"], nested_seal(record.key)) if nested else {}
+    return _opened(context, nested["sealed"], nested_seal(record.key)) if nested else {}
 
 
 def nested_seal(key: str) -> str:
@@ -279,9 +272,8 @@ def nested_seal(key: str) -> str:
     return f"{key}#nested"
 
 
-def _unsealed(context: Context, sealed: str, bound: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(context.unseal(sealed, bound))
-    return found
+def _opened(context: Context, sealed: str, bound: str) -> Any:
+    return json.loads(context.unseal(sealed, bound))
 
 
 def references(context: Context, record: Record, ids: Iterable[str], tenant: str) -> list[Reference]:

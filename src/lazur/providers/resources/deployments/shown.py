@@ -78,6 +78,11 @@ def providers(types: Sequence[str], location: str) -> list[dict[str, Any]]:
     ]
 
 
+def secure_outputs(key: str) -> str:
+    """What the sealed values of secure outputs are bound to."""
+    return f"{key}#secureOutputs"
+
+
 def minified(template: Any) -> str:
     """A template as it was given, without the spaces."""
     return json.dumps(template, separators=(",", ":"), ensure_ascii=False)

@@ -12,7 +12,8 @@ from typing import Any
 from lazur.kernel.clock import rfc3339
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import SUCCEEDED, Record
-from lazur.providers.resources.deployments.run import CREATE, READ, Run, Step, hidden, nested_seal
+from lazur.providers.resources.deployments.hiding import hidden, texts
+from lazur.providers.resources.deployments.run import CREATE, READ, Run, Step, nested_seal, unsealed
 from lazur.providers.resources.template import (
     Facts,
     LookupNeeded,
@@ -24,12 +25,14 @@ from lazur.providers.resources.template import (
 )
 
 _FALLBACK_VERSION = "2024-11-01"
+_TELLING = 8
+"""A text of an answer that is shorter is a word, and no secret."""
 
 
 async def start(run: Run, node: Node) -> None:
     """Submit one resource; what the refusal was stands in its step."""
     step = run.step(node.id, READ if node.existing else CREATE)
-    if node.existing:
+    if node.existing or (node.only_new and run.get(node.id) is not None and not step.held):
         run.finish(step)
         return
     try:
@@ -94,14 +97,23 @@ def _nested(run: Run, node: Node, body: dict[str, Any]) -> dict[str, Any]:
         raise LazurError("InvalidTemplate", message, target=f"{node.path}.properties.mode")
     secrets, bound = run.secrets(), nested_seal(run.id(node.id).key)
     nesting = run.expansion.scope.context.nesting + 1
-    part = json.dumps({"template": inner.template, "secrets": secrets, "nesting": nesting})
+    part = {"template": inner.template, "secrets": secrets, "nesting": nesting, "link": _link(run)}
     properties = {
         "mode": "Incremental",
         "template": hidden(inner.template, secrets),
+        "templateLink": inner.template_link,
         "parameters": dict(inner.parameters),
-        "nested": {"parent": _mark(run), "sealed": run.context.seal(part.encode(), bound)},
+        "nested": {"parent": _mark(run), "sealed": run.context.seal(json.dumps(part).encode(), bound)},
     }
     return {"location": inner.location, "properties": properties}
+
+
+def _link(run: Run) -> dict[str, str] | None:
+    """Where this deployment's own template came from, which its relative links go out from."""
+    link = run.record.properties.get("templateLink")
+    if not link:
+        return None
+    return {"uri": link["uri"], "query": unsealed(run.context, run.record, "templateLink.queryString") or ""}
 
 
 async def answer(run: Run, question: Question) -> dict[str, Any]:
@@ -110,6 +122,7 @@ async def answer(run: Run, question: Question) -> dict[str, Any]:
     if question.action is not None:
         body = json.loads(question.body) if question.body else {}
         found: dict[str, Any] = await run.context.front.ask(run.caller, id, question.action, body)
+        run.learned |= {text for text in texts(found) if len(text) >= _TELLING}
         return found
     shown = run.context.front.show(run.caller, id)
     if not question.full:
@@ -118,14 +131,17 @@ async def answer(run: Run, question: Question) -> dict[str, Any]:
     return {**shown, "apiVersion": question.api_version, "resourceId": shown["id"].partition("/providers/")[2]}
 
 
-async def all_outputs(run: Run) -> dict[str, Any]:
-    """The outputs of the template, secure ones without their value."""
+async def all_outputs(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The outputs of the template as they are shown, and the values of secure ones by name."""
     facts = Facts()
     while True:
         try:
-            return dict(outputs(run.expansion.template, run.expansion.scope, facts))
+            found = dict(outputs(run.expansion.template, run.expansion.scope, facts, secure=True))
+            break
         except LookupNeeded as needed:
             facts.put(needed.question, await answer(run, needed.question))
+    secure = {n: v.pop("value", None) for n, v in found.items() if v["type"].lower().startswith("secure")}
+    return found, secure
 
 
 async def pass_on(run: Run) -> None:
