@@ -128,7 +128,8 @@ class ControlPlane:
         self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
-        self.pipeline = self._pipeline(stamp, identity, web)
+        self._web = web
+        self.pipeline = self._pipeline(stamp, identity)
         self.presence = Presence(clock)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
                           stamp_key.unseal, self.presence)  # fmt: skip
@@ -167,8 +168,9 @@ class ControlPlane:
 
     # -- the front ----------------------------------------------------------------------------------------------------
 
-    def _pipeline(self, stamp: Stamp, identity: Identity, web: Transport) -> Pipeline:
-        fetch = GuardedFetch(Guard(stamp.public_prefixes, stamp.internal_prefixes, stamp.template_servers), web, self.clock)
+    def _pipeline(self, stamp: Stamp, identity: Identity) -> Pipeline:
+        guard = Guard(stamp.public_prefixes, stamp.internal_prefixes, stamp.template_servers)
+        fetch = GuardedFetch(guard, self._web, self.clock)
         return Pipeline(self.registry, self.store, stamp, self.clock, self.ids, self._key.seal, self._key.unseal,
                         self.authority, DirectoryPrincipals(identity.directory), self.sign, fetch)  # fmt: skip
 
