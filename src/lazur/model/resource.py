@@ -147,6 +147,11 @@ class Resource(Generic[S]):
         return shown.properties
 
     @classmethod
+    def portable(cls, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[str]]:
+        """The body that makes another one of its kind, and the ids of resources that its PUT makes along."""
+        return body, ()
+
+    @classmethod
     def outer(cls, shown: Rendering) -> dict[str, Any]:
         """What stands beside `properties` besides the envelope."""
         return {}

@@ -151,12 +151,13 @@ def export_group(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     group = pipeline.existing(request.caller, request.scope)
     documents, left_out = [], []
     for record in pipeline.store.list(prefix=group.key + "/"):
-        tracked = pipeline.registry.type_of(record.id).tracked and len(record.id.names) == 1
+        declared = pipeline.registry.type_of(record.id)
+        tracked = declared.tracked and len(record.id.names) == 1
         if not tracked or record.deleting or not wanted.wants(str(record.id)):
             continue
         action = right(record.id.type, "read")
         if pipeline.authority.may(request.caller, action, record.id):
-            documents.append(Document(str(record.id), record.api_version, record.body, tuple(record.secrets)))
+            documents.append(Document.of(record, declared))
         else:
             left_out.append(denial(request.caller, action, record.id))
     return exported(str(group.id), documents, wanted.options, left_out=left_out)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -279,6 +280,17 @@ class VirtualMachine(Resource[VirtualMachineSpec]):
             "availabilitySet": {"id": "@Microsoft.Compute/availabilitySets"},
         },
     }
+
+    @classmethod
+    def portable(cls, body: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[str]]:
+        """Without the ids of the disks that were made for the machine: another machine gets others."""
+        out = copy.deepcopy(dict(body))
+        profile = out["properties"]["storageProfile"]
+        along = []
+        for disk in (profile["osDisk"], *profile.get("dataDisks", [])):
+            if disk.get("createOption") != "Attach" and "id" in disk.get("managedDisk", {}):
+                along.append(disk["managedDisk"].pop("id"))
+        return out, along
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lazur.kernel.errors import LazurError
+from lazur.model.documents import Record
+from lazur.model.registry import AnyResource
 from lazur.providers.resources.export.request import COMMENTS, DEFAULTS, PLAIN, PLAIN_NAMES
 from lazur.providers.resources.template.parser import escaped
 
@@ -27,6 +29,14 @@ class Document:
     api_version: str
     body: Mapping[str, Any]
     secrets: Sequence[str] = ()
+    along: Sequence[str] = ()
+    """Ids of resources that a PUT of this one makes, so that they stand in no template beside it."""
+
+    @classmethod
+    def of(cls, record: Record, declared: AnyResource) -> Document:
+        """The document of a stored resource."""
+        body, along = declared.portable(record.body)
+        return cls(str(record.id), record.api_version, body, tuple(record.secrets), along)
 
     @property
     def type(self) -> str:
@@ -49,7 +59,9 @@ def exported(
     group_id: str, documents: Iterable[Document], options: frozenset[str], left_out: Sequence[LazurError] = ()
 ) -> dict[str, Any]:
     """The answer: the template, and what could not be exported."""
-    listed = sorted(documents, key=lambda document: document.id.lower())
+    given = sorted(documents, key=lambda document: document.id.lower())
+    along = {id.lower() for document in given for id in document.along}
+    listed = [document for document in given if document.id.lower() not in along]
     answer: dict[str, Any] = {"template": _Writer(group_id, listed, options).template()}
     if left_out:
         message = "Export template operation completed with errors. Some resources were not exported. See details."
