@@ -133,6 +133,11 @@ def test_scopes_told_from_ids(id: str, goal: Target | None) -> None:
     assert target(id) == goal
 
 
+@pytest.mark.parametrize("resources", [1.5, "x", True, None, [1], {"a": 1}])
+def test_nesting_is_counted_whatever_stands_in_a_nested_template(resources: Any) -> None:
+    assert expanded(template([nested(inner={"resources": resources})])).nodes
+
+
 def test_nesting_is_limited_whatever_is_around() -> None:
     raw = template()
     for _ in range(5):
