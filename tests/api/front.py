@@ -21,12 +21,11 @@ from lazur.kernel.ids import SeededIds
 from lazur.kernel.simulation import run_virtual
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
-from lazur.model.rights import OWNER, ROOT, Assignment, Role
+from lazur.model.rights import Assignment, Role
 from tests.api.contract import contract
 from tests.cloud.cloud import Cloud, World, new_world
 
 VERSION = "2024-11-01"
-STAMP = "00000000-0000-0000-0000-00000000feed"
 ELSEWHERE = "99999999-0000-0000-0000-000000000001"
 T = TypeVar("T")
 
@@ -111,7 +110,7 @@ class Door:
 
     def assign(self, *held: Assignment) -> None:
         """Replace every assignment but the stamp's own."""
-        self.plane.authority.assign(Assignment(STAMP, OWNER, ROOT), *held)
+        self.plane.authority.assign(*self.cloud.standing, *held)
 
     # -- what is asked ------------------------------------------------------------------------------------------------
 

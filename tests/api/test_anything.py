@@ -118,7 +118,7 @@ def test_any_body(name: str) -> None:
         await Maker(door.cloud, door.cloud.group()).prepare(declared)
 
     at_the_door(world, prepare)
-    maker = Maker(None, ArmId("0", "rg"))  # type: ignore[arg-type]
+    maker = Maker(None, ArmId("0", "rg"))
     body = maker.body(declared)
     seen: set[int] = set()
 

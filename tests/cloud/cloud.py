@@ -26,11 +26,11 @@ from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError, Unavailable
 from lazur.kernel.ids import SeededIds
 from lazur.kernel.simulation import run_virtual
-from lazur.lifecycle.control_plane import ControlPlane, Machine
+from lazur.lifecycle.control_plane import SYSTEM, ControlPlane, Machine
 from lazur.model.armid import ArmId
 from lazur.model.desire import Batch, Report
 from lazur.model.documents import Operation, Record
-from lazur.model.rights import Caller
+from lazur.model.rights import OWNER, ROOT, Assignment, Caller, Role
 from lazur.model.stamp import Image, Stamp
 from lazur.providers.compute.host import SimulatedHost, SimulatedStorage, host_handlers, storage_handlers
 from lazur.providers.compute.virtual_machines.fleet import Fleet, fleet_now
@@ -232,6 +232,7 @@ class Cloud:
         self.owner = Caller(
             secrets.tenant_id, secrets.client_object_id, "lazur-cli", kind, secrets.client_id, operator=True
         )
+        self.plane.authority.assign(*self.standing)
         self._alive = self.plane
         return self.plane.run()
 
@@ -347,6 +348,13 @@ class Cloud:
             "rows": rows,
             "ledgers": sorted(f"{d.kind}/{d.key}" for d in ledgers),
         }
+
+    @property
+    def standing(self) -> tuple[Assignment, ...]:
+        """What holds without being stored: the stamp's own right, and the owner's over management groups."""
+        keeper = Role("keeper", "Keeper of groups", ("Microsoft.Management/*",))
+        over = ArmId(tenant=self.owner.tenant).key
+        return Assignment(SYSTEM.object_id, OWNER, ROOT), Assignment(self.owner.object_id, keeper, over)
 
     def leaked(self) -> list[str]:
         """Whatever of the outside world is left although no resource but the stamp's own exists."""

@@ -28,15 +28,23 @@ def referred(example: Any, number: int = 1) -> list[tuple[AnyResource, int]]:
 class Maker:
     """Makes examples in one resource group; `number` tells several instances of a type apart."""
 
-    def __init__(self, cloud: Cloud, group: ArmId) -> None:
-        self.cloud = cloud
+    def __init__(self, cloud: Cloud | None, group: ArmId, tenant: str = "t") -> None:
+        self._cloud = cloud
         self.group = group
+        self.tenant = cloud.plane.stamp.tenant if cloud else tenant
+
+    @property
+    def cloud(self) -> Cloud:
+        """The cloud the examples are made in; without one they exist on paper."""
+        assert self._cloud is not None
+        return self._cloud
 
     def id(self, declared: AnyResource, number: int = 1) -> ArmId:
         """The id of example `number` of a type."""
         if declared.scopes == ("subscription",):
             return ArmId(self.group.subscription, f"x{number}")
-        return self.group.resource(declared.type, declared.example_name.replace("{n}", str(number)))
+        above = ArmId(tenant=self.tenant) if declared.scopes == ("tenant",) else self.group
+        return above.resource(declared.type, declared.example_name.replace("{n}", str(number)))
 
     def body(self, declared: AnyResource, number: int = 1) -> dict[str, Any]:
         """The example's body with ids in place of its placeholders."""

@@ -39,9 +39,9 @@ class Operation:
     twin: str = ""
 
 
-def operations(declared: AnyResource, subscription: str) -> Iterator[Operation]:
+def operations(declared: AnyResource, subscription: str, tenant: str = "t") -> Iterator[Operation]:
     """Everything a type declares."""
-    maker = Maker(None, ArmId(subscription, GROUP))  # type: ignore[arg-type]
+    maker = Maker(None, ArmId(subscription, GROUP), tenant)
     id, body, kind = maker.id(declared), maker.body(declared), declared.type
     twin = ArmId(subscription, ABSENT) if id.namespace is None else id.parent.resource(kind, ABSENT)
 
@@ -64,6 +64,9 @@ def operations(declared: AnyResource, subscription: str) -> Iterator[Operation]:
 
 def _lists(declared: AnyResource, id: ArmId) -> Iterator[Operation]:
     needs, above = right(declared.type, "read"), ArmId(id.subscription)
+    if declared.scopes == ("tenant",):
+        # Everybody may list, and sees what is theirs.
+        return
     if declared.type == GROUPS:
         yield Operation(f"{declared.type} list", "GET", f"{above}/resourcegroups", needs, above)
         return
@@ -150,9 +153,10 @@ def strangers(door: Door) -> list[Asker]:
 
 def principals(door: Door, needed: Operation, other: str) -> list[Asker]:
     """Whoever is somebody, with more or less."""
-    top, spot = f"/subscriptions/{needed.scope.subscription}", str(needed.scope)
+    above = ArmId(needed.scope.subscription, tenant=needed.scope.tenant)
+    top, spot = above.key, needed.scope.key
     exact, rest = Role("e", "exact", (needed.right,)), Role("m", "minus", ("*",), (needed.right,))
-    near = "/subscriptions/" + (needed.scope.subscription or "") + "/resourceGroups/near"
+    near = f"{above.key}/resourcegroups/near"
     rows: list[tuple[str, tuple[Role, str] | None]] = [
         ("nothing", None),
         ("other subscription", (OWNER, f"/subscriptions/{other}")),
@@ -189,7 +193,9 @@ async def check(door: Door, needed: Operation, other: str) -> None:
     """Everybody asks; the ones with the right come last, as they change something."""
     before = {k: (r.generation, r.version) for k, r in door.stored().items()}
     for asker in (*strangers(door), _of_other_endpoint(door, needed)):
-        await _refused(door, needed, asker, 401)
+        # What lies in no subscription is looked for in the caller's own directory.
+        at_home = asker.name == "wrong tenant" and not needed.scope.subscription
+        await _refused(door, needed, asker, 403 if at_home else 401)
     late = []
     for asker in principals(door, needed, other):
         who = asker.held[0].principal if asker.held else ""
@@ -225,7 +231,7 @@ async def _refused(door: Door, needed: Operation, asker: Asker, status: int) -> 
     assert answer.status == status, f"{asker.name}, {needed.name}: {answer.status} {answer.raw!r}"
     if status == 403:
         assert answer.error["code"] == "AuthorizationFailed"
-        assert f"'{needed.right}'" in answer.error["message"] and needed.scope.key in answer.error["message"].lower()
+        assert f"'{needed.right}'" in answer.error["message"] and str(needed.scope).lower() in answer.error["message"].lower()
     if needed.twin:
         twin = await door.ask(needed.method, needed.twin, needed.body, token=asker.token)
         assert _shape(twin, needed.twin) == _shape(answer, needed.path), f"{asker.name}, {needed.name}: tells what is there"
@@ -245,7 +251,7 @@ def _shape(answer: Answer, path: str) -> Any:
 def test_every_operation_of_a_type(name: str) -> None:
     async def main(door: Door) -> None:
         other = door.store.document("subscriptions").content[1]["id"]
-        for needed in operations(BY_NAME[name], door.plane.stamp.subscription):
+        for needed in operations(BY_NAME[name], door.plane.stamp.subscription, door.plane.stamp.tenant):
             await check(door, needed, other)
 
     at_the_door(everything_exists(name), main, executors=False)
@@ -270,7 +276,8 @@ def test_every_operation_of_no_type() -> None:
 def test_every_operation_has_a_row() -> None:
     rows = {o.name for n in NAMES for o in operations(BY_NAME[n], "s")} | {o.name for o in common("s", {})}
     for declared in REGISTRY.types():
-        verbs = ["read", "head", "list", "write", "patch", "delete", *(a.name for a in declared.actions)]
+        verbs = ["read", "head", "write", "patch", "delete", *(a.name for a in declared.actions)]
+        verbs += ["list"] if declared.scopes != ("tenant",) else []
         verbs += [v.name for v in declared.views] + (["list in group"] if "group" in declared.scopes else [])
         assert {f"{declared.type} {v}" for v in verbs} <= rows
         for child in declared.embedded:

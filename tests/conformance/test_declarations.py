@@ -87,13 +87,13 @@ def test_the_declaration_is_whole(name: str) -> None:
     for child in declared.embedded:
         alias = {i.alias or n for n, i in declared.Spec.model_fields.items()}
         assert child.list in alias, f"{name}: no list '{child.list}'"
-        child.spec.model_validate(Maker(None, _nowhere()).filled(dict(child.example)))  # type: ignore[arg-type]
+        child.spec.model_validate(Maker(None, _nowhere()).filled(dict(child.example)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_is_valid(name: str) -> None:
     declared = BY_NAME[name]
-    body = Maker(None, _nowhere()).body(declared)  # type: ignore[arg-type]
+    body = Maker(None, _nowhere()).body(declared)
     spec = declared.Spec.model_validate(body.get("properties", {}))
     assert [fault for rule in declared.rules for fault in rule(spec)] == []
     assert not spec.__pydantic_extra__, "the example uses properties that are not declared"

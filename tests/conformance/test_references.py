@@ -20,7 +20,7 @@ CHILDREN = [(t.type, c) for t in BY_NAME.values() for c in t.embedded]
 
 def _named(name: str) -> list[Pointer]:
     """The references of a type's example to other resources."""
-    maker = Maker(None, ArmId("s", "g"))  # type: ignore[arg-type]
+    maker = Maker(None, ArmId("s", "g"))
     declared = BY_NAME[name]
     found = pointers(declared.Spec.model_validate(maker.body(declared).get("properties", {})))
     return [p for p in found if not p.ref.soft and not maker.id(declared).contains(p.target)]

@@ -18,11 +18,10 @@ ASSIGNMENTS = "microsoft.authorization/roleassignments"
 DEFINITIONS = "microsoft.authorization/roledefinitions"
 LOCKS = "microsoft.authorization/locks"
 GROUPS = "microsoft.management/managementgroups"
-MEMBERS = f"{GROUPS}/subscriptions"
 SUBSCRIPTIONS = "subscriptions"
-"""The platform document of all subscriptions."""
+"""The platform document of all subscriptions: `id`, `name`, `tenant`, and the management `group` each is in."""
 
-_SHAPING = (ASSIGNMENTS, DEFINITIONS, GROUPS, MEMBERS, SUBSCRIPTIONS)
+_SHAPING = (ASSIGNMENTS, DEFINITIONS, GROUPS, SUBSCRIPTIONS)
 
 
 class Authority:
@@ -82,11 +81,11 @@ class Authority:
         for record in self._store.list(type=GROUPS):
             parent = record.properties.get("details", {}).get("parent", {}).get("id")
             above = ArmId.parse(parent, record.id.tenant) if parent else root_group(record.id.tenant)
-            parents[record.key] = above.key
+            parents[record.key] = above.key if above.key != record.key else above.parent.key
         for row in self._store.document(SUBSCRIPTIONS).content or ():
-            parents[ArmId(row["id"]).key] = root_group(row["tenant"]).key
-        for record in self._store.list(type=MEMBERS):
-            parents[ArmId(record.id.name).key] = record.id.parent.key
+            tenant, name = row["tenant"], row.get("group")
+            group = root_group(tenant) if name is None else ArmId(tenant=tenant).resource(root_group(tenant).type, name)
+            parents[ArmId(row["id"]).key] = group.key
         for key in set(parents.values()) - parents.keys():
             parents[key] = ArmId(tenant=ArmId.from_path(key).tenant).key
         return {key: list(_climb(parents, key)) for key in parents}

@@ -54,7 +54,7 @@ class Links:
             if kept and not standing[pointer.named, target.key]:
                 # Released by the controller (what a disk was copied from): it may be gone.
                 continue
-            if not kept and not self._authority.may(caller, right(target.type, "join/action"), target):
+            if not kept and not self._authority.may(caller, right(target.type, pointer.ref.takes), target):
                 message = f"The client '{caller.name}' has permission to write '{id}' but not to join the linked '{target}'."
                 faults.append(LazurError("LinkedAuthorizationFailed", message, target=pointer.path, status=403))
                 continue

@@ -39,7 +39,11 @@ def document(registry: Registry, provider: Provider) -> Json:
             paths.setdefault(path, {}).update(operations)
     for route in provider.routes:
         for path, operations in _routed(provider, route):
-            paths.setdefault(path, {}).update(operations)
+            # What a stored type answers there is told with the type.
+            same = next((p for p in paths if _PLACE.sub("{}", p) == _PLACE.sub("{}", path)), path)
+            verb, there = route.method.lower(), paths.setdefault(same, {})
+            if verb not in there:
+                there.update(operations if same == path else {verb: operations[verb]})
     paths.update(_polls(provider))
     newest = max((v for t in types for v in t.api_versions), default="")
     return {
@@ -75,9 +79,11 @@ class _Type:
         self._group = "/" not in declared.type or declared.scopes == ("subscription",)
         self._name = "resourceGroupName" if self._group else f"{_singular(last)}Name"
         self._title = _capital(last)
+        tenant = declared.scopes == ("tenant",)
         self.lists = [f"{SUBSCRIPTION}/resourcegroups"] if self._group else [
-            f"{top}/providers/{declared.type}" for top in (SUBSCRIPTION, GROUP)]  # fmt: skip
-        self.one = GROUP if self._group else f"{GROUP}/providers/{declared.type}/{{{self._name}}}"
+            f"{top}/providers/{declared.type}" for top in (("",) if tenant else (SUBSCRIPTION, GROUP))]  # fmt: skip
+        above = "" if tenant else GROUP
+        self.one = GROUP if self._group else f"{above}/providers/{declared.type}/{{{self._name}}}"
 
     def paths(self) -> Iterator[tuple[str, Json]]:
         """Every path with what may be asked there."""
@@ -190,7 +196,9 @@ def _routed(provider: Provider, route: Route) -> Iterator[tuple[str, Json]]:
     for scope in route.scopes:
         if scope in _SCOPES:
             path = f"{_SCOPES[scope]}{below}".rstrip("/")
-            yield path, _plain(path, f"Route_{_identifier(scope + path)}", doc, {"200": _answer(schema)}, route.method.lower())
+            more = {} if route.method == "GET" else {"202": _done(202), "204": _done(204)}
+            answers, verb = {"200": _answer(schema), **more}, route.method.lower()
+            yield path, _plain(path, f"Route_{_capital(verb)}{_identifier(scope + path)}", doc, answers, verb)
 
 
 def _polls(provider: Provider) -> Iterator[tuple[str, Json]]:
@@ -269,6 +277,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+_PLACE = re.compile(r"\{\w+\}")
 _SCOPES = {"tenant": "", "subscription": SUBSCRIPTION, "group": GROUP}
 _CHILD = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
 _PATCH = {"tags": {"environment": "test"}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
@@ -33,6 +33,8 @@ from lazur.store.interface import Store
 
 _ATTEMPTS = 8
 Seal = Callable[[bytes, str], str]
+Needs = Sequence[tuple[str, ArmId]]
+"""Actions, each with the scope it must be held at."""
 Unseal = Callable[[str, str], bytes]
 
 
@@ -80,12 +82,13 @@ class Pipeline:
     # -- PUT and PATCH ------------------------------------------------------------------------------------------------
 
     async def put(
-        self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", if_none_match: str = ""
-    ) -> Accepted:
-        """Create or replace the resource or embedded child `id`."""
+        self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", if_none_match: str = "",
+        needs: Needs = (),
+    ) -> Accepted:  # fmt: skip
+        """Create or replace the resource or embedded child `id`. `needs`: the rights it takes, if not to write `id`."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self.authority.authorise(caller, right(id.type, "write"), id)
+        self._permit(caller, needs or [(right(id.type, "write"), id)])
         self.authority.unlocked(id)
         body = await self._prepared(id, body)
         return await self._attempt(id, lambda: self._write(caller, id, body, api_version, if_match, if_none_match))
@@ -119,11 +122,17 @@ class Pipeline:
                         raise
         raise AssertionError("unreachable")
 
-    async def patch(self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "") -> Accepted:
+    def _permit(self, caller: Caller, needs: Needs) -> None:
+        for action, scope in needs:
+            self.authority.authorise(caller, action, scope)
+
+    async def patch(
+        self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", needs: Needs = ()
+    ) -> Accepted:
         """Merge `body` into the stored document (RFC 7396; tags are replaced as a whole) and go the way of a PUT."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self.authority.authorise(caller, right(id.type, "write"), id)
+        self._permit(caller, needs or [(right(id.type, "write"), id)])
         self.authority.unlocked(id)
         return await self._attempt(id, lambda: self._write(caller, id, self._merged(id, body), api_version, if_match))
 

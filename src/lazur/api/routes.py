@@ -220,7 +220,7 @@ class Routes:
         if accepted.record is None:
             return Response(204)
         if accepted.operation is None:
-            return Response(200, accepted.body)
+            return Response(200 if declared.answers.asynchronous else declared.answers.delete, accepted.body)
         headers = async_headers(self._stamp, request.api_version, accepted.operation, "DELETE")
         return Response(declared.answers.delete, None, headers)
 

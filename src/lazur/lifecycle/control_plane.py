@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 import lazur.providers
 from lazur.api.app import ArmApp, render
 from lazur.api.artifacts import Artifacts
-from lazur.api.authority import Authority
+from lazur.api.authority import Authority, root_group
 from lazur.api.desires import Desires
 from lazur.api.message import Response as ArmResponse
 from lazur.api.pipeline import Pipeline
@@ -61,6 +61,7 @@ from lazur.model.rights import OWNER, ROOT, Assignment, Caller
 from lazur.model.stamp import Stamp
 from lazur.providers.authorization.role_assignments.resource import RoleAssignment
 from lazur.providers.authorization.role_definitions.resource import RoleDefinition
+from lazur.providers.management.management_groups.resource import ManagementGroup
 from lazur.store.interface import Store
 
 log = logger("control_plane")
@@ -271,6 +272,11 @@ class ControlPlane:
 
     async def _grant_first_rights(self) -> None:
         """Make the role assignments a new stamp begins with, once: what an owner takes away later stays away."""
+        for tenant in self.identity.directory.current.tenants:
+            root = root_group(tenant.id)
+            if self.store.get(root.key) is None:
+                body = {"properties": {"displayName": "Tenant Root Group"}}
+                await self.pipeline.put(SYSTEM, root, body, ManagementGroup.api_versions[0])
         pending = self.store.document("role-assignments")
         for row in pending.content or ():
             scope = ArmId.parse(row["scope"])

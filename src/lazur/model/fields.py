@@ -101,6 +101,8 @@ class Ref:
     type: str
     exclusive: bool = False
     soft: bool = False
+    takes: str = "join/action"
+    """The right over the target that it takes to name it."""
 
 
 class Mut(Enum):

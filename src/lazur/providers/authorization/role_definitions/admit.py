@@ -34,6 +34,9 @@ def admit(spec: RoleDefinitionSpec, body: dict[str, Any], facts: Facts) -> Decis
 
 def _shape(spec: RoleDefinitionSpec, facts: Facts) -> list[LazurError]:
     faults = []
+    if spec.type != "CustomRole":
+        message = "Only roles of type 'CustomRole' can be made."
+        faults.append(LazurError("InvalidRoleDefinitionType", message, target="properties.type"))
     for i, scope in enumerate(spec.assignable_scopes):
         at = ArmId.parse(scope).of(facts.id.tenant)
         if at.reach == "tenant" or (facts.id.subscription and (at.subscription or "").lower() != facts.id.subscription.lower()):

@@ -27,7 +27,7 @@ class RoleDefinitionSpec(Model):
     )
     role_name: Annotated[str, Field(min_length=1, max_length=512)]
     description: str | None = None
-    type: Annotated[Literal["CustomRole"], Caseless()] = "CustomRole"
+    type: Annotated[Literal["CustomRole", "BuiltInRole"], Caseless()] = "CustomRole"
     permissions: Annotated[list[PermissionSpec], Field(min_length=1)]
     assignable_scopes: Annotated[list[IdText], Field(min_length=1)]
 

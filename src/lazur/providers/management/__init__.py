@@ -1,0 +1,1 @@
+"""Microsoft.Management: the groups over subscriptions."""
