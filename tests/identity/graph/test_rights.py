@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lazur.identity.firstparty import GRAPH_ROLES, MICROSOFT_GRAPH
 from lazur.identity.objects import GLOBAL_ADMINISTRATOR, USER_ADMINISTRATOR, Link
 from tests.identity.graph.desk import Desk, at_the_desk
@@ -140,5 +142,30 @@ def test_directory_roles_are_given_and_the_last_administrator_stays() -> None:
         for method, gone in (("DELETE", f"{path}/{user.object_id}/$ref"), ("DELETE", f"users/{user.object_id}")):
             (await desk.ask(method, gone, who=user.object_id)).refused(400, "Request_BadRequest", "last Global Administrator")
         (await desk.ask("DELETE", f"users/{user.object_id}")).refused(*DENIED)
+
+    at_the_desk(test)
+
+
+def test_a_person_owns_only_so_many() -> None:
+    async def test(desk: Desk) -> None:
+        alice = await desk.user(1)
+        tenant = desk.made.tenant
+        await desk.write(*(Link("owner", tenant, f"x{n}", alice.object_id) for n in range(249)))
+        body = {"displayName": "G", "mailEnabled": False, "mailNickname": "g", "securityEnabled": True}
+        await desk.post("groups", body, who=alice.object_id)
+        (await desk.ask("POST", "groups", body, who=alice.object_id)).refused(403, "Directory_QuotaExceeded")
+        await desk.post("groups", body)
+
+    at_the_desk(test)
+
+
+def test_a_guest_sees_themselves_only() -> None:
+    async def test(desk: Desk) -> None:
+        guest = replace(await desk.user(1), properties={"userType": "Guest"})
+        await desk.write(guest)
+        assert (await desk.get("me", who=guest.object_id))["id"] == guest.object_id
+        for path in ("users", "groups", f"users/{desk.admin}", "organization"):
+            reply = await desk.ask("GET", path, who=guest.object_id)
+            assert reply.status == (200 if path == "organization" else 403)
 
     at_the_desk(test)

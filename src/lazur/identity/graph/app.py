@@ -149,6 +149,10 @@ class _Web:
             return self._refusal(http, error)
         except RecursionError:
             return self._refusal(http, bad("The request body is nested too deeply."))
+        except Exception:
+            log.exception("unexpected failure", path=path)
+            message = "The server encountered an unexpected error."
+            return self._refusal(http, LazurError("InternalServerError", message, status=500))
         return self._response(http, answer.status, answer.body, answer.headers)
 
     async def _answer(self, http: Request, version: str, path: str) -> Answer:

@@ -29,6 +29,7 @@ from lazur.identity.objects import Application, Certificate, Secret, ServicePrin
 from lazur.kernel.ids import Ids
 
 _TWO_YEARS = 2 * 365 * 86_400
+_SECRETS_AT_MOST = 100
 _PROOF_LIFE = 600
 # The audience of a proof of possession: the directory service itself, by the id it has everywhere.
 _PROOF_FOR = "00000002-0000-0000-c000-000000000000"
@@ -126,7 +127,7 @@ async def password_added(asked: Asked, holder: Holder) -> Answer:
 
     def edit(scene: Scene) -> Sequence[Edit]:
         fresh = _holder(scene, holder)
-        _need_credentials(fresh)
+        _need_room(fresh)
         return [Write(replace(fresh, secrets=(*fresh.secrets, made.secret)))]
 
     await asked.change(edit)
@@ -206,9 +207,9 @@ def _proves(proof: str, key: RSAKey, object_id: str, now: int) -> bool:
     return in_time and claims.get("aud") == _PROOF_FOR and claims.get("iss") == object_id
 
 
-def _need_credentials(holder: Holder) -> None:
-    if isinstance(holder, ServicePrincipal) and holder.type == "ManagedIdentity":
-        raise bad("A managed identity's credentials are managed by the resource it belongs to.")
+def _need_room(holder: Holder) -> None:
+    if len(holder.secrets) >= _SECRETS_AT_MOST:
+        raise bad(f"'{holder.object_id}' has {_SECRETS_AT_MOST} password credentials already. Remove one first.")
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -5,7 +5,6 @@ Must never answer for something this directory does not keep: such requests are 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -32,7 +31,6 @@ from lazur.identity.objects import (
     Tenant,
     User,
 )
-from lazur.identity.passwords import hash_password
 from lazur.kernel.ids import derived
 
 _IDS_AT_ONCE = 1000
@@ -167,7 +165,7 @@ async def founded(asked: Asked) -> Answer:
     check_password(profile.password or "", None)
     names = [row.name.lower() for row in body.verified_domains]
     tenant = Tenant(ids.uuid(), body.display_name, names[0], tuple(names[1:]), asked.scene.now)
-    hashed = await asyncio.to_thread(hash_password, profile.password or "", ids)
+    hashed = await asked.stage.hashed(profile.password or "")
     admin = User(
         ids.uuid(), tenant.id, f"admin@{names[0]}", "Administrator", hashed, created=asked.scene.now,
         change_password=profile.force_change_password_next_sign_in,

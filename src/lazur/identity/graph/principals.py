@@ -96,7 +96,7 @@ async def updated(asked: Asked, id: str) -> Answer:
             keys = certificates(body.key_credentials, principal.certificates, asked.stage.ids, scene.now)
             principal = replace(principal, certificates=keys)
         if not body.account_enabled:
-            principal = replace(principal, sessions_from=scene.now + 1)
+            principal = replace(principal, sessions_from=scene.voided(principal))
         return [Write(_with(principal, body)), *links_of(scene, principal, bindings)]
 
     scene = await asked.change(edit)

@@ -5,6 +5,7 @@ Must never decide on a snapshot and write on another: a change is decided anew o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from lazur.identity.graph.query import Query, Shown, page
 from lazur.identity.graph.scene import Scene
 from lazur.identity.graph.shapes import ODATA_TYPES, USER_DEFAULT, shown, typed
 from lazur.identity.objects import DirectoryObject, User
+from lazur.identity.passwords import check_password, hash_password
 from lazur.identity.tokens import Principal
 from lazur.kernel.clock import Clock
 from lazur.kernel.ids import Ids
@@ -44,6 +46,18 @@ class Stage:
     endpoints: Endpoints
     clock: Clock
     ids: Ids
+    # Each hash takes 16 MiB and a fifth of a second: two at a time keep a flood of them from starving the process.
+    _hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+
+    async def hashed(self, password: str) -> str:
+        """The stored form of a password."""
+        async with self._hashing:
+            return await asyncio.to_thread(hash_password, password, self.ids)
+
+    async def checked(self, password: str, hashed: str) -> bool:
+        """Whether `hashed` came from `password`."""
+        async with self._hashing:
+            return bool(hashed) and await asyncio.to_thread(check_password, password, hashed)
 
     def scene(self, asker: Principal, version: str) -> Scene:
         """The directory of `asker` now."""

@@ -26,7 +26,10 @@ from lazur.identity.objects import (
     User,
 )
 from lazur.identity.tokens import Principal
+from lazur.kernel.errors import LazurError
 
+# What Entra lets somebody own who holds no permission to make objects.
+_OWNED_AT_MOST = 250
 ROLES = "RoleManagement.ReadWrite.Directory"
 ASSIGNMENTS = "AppRoleAssignment.ReadWrite.All"
 _OWNED = "Application.ReadWrite.OwnedBy"
@@ -121,6 +124,9 @@ class Scene:
         owning = kind in (Application, ServicePrincipal) and self.has(_OWNED)
         if kind is User or not (is_member or owning):
             raise denied()
+        if len(self.directory.linking("owner", self.me.object_id)) >= _OWNED_AT_MOST:
+            message = "The directory object quota limit for the Principal has been exceeded."
+            raise LazurError("Directory_QuotaExceeded", message, status=403)
 
     def need_to_write(self, thing: DirectoryObject) -> None:
         """Refuse an asker who may not change or delete `thing`, and everybody what is not the directory's own."""
@@ -161,6 +167,10 @@ class Scene:
         """Who owns what the asker creates without saying who."""
         by_grant = kind in (Application, ServicePrincipal) and not self.permissions & _WRITE[kind]
         return (self.me.object_id,) if isinstance(self.me, User) or by_grant else ()
+
+    def voided(self, thing: User | ServicePrincipal) -> int:
+        """The `sessions_from` that voids every token of `thing` there is, also when it happens twice in a second."""
+        return max(self.now, thing.sessions_from) + 1
 
     # -- looking up ---------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ Must never keep or show a password, nor let one user change another's.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,8 +15,6 @@ from lazur.identity.graph.models import UserBody, decoded, encoded, merged
 from lazur.identity.graph.request import NO_CONTENT, Answer, Asked
 from lazur.identity.graph.scene import Scene
 from lazur.identity.objects import Tenant, User
-from lazur.identity.passwords import check_password as is_password
-from lazur.identity.passwords import hash_password
 
 _TYPED = frozenset({"accountEnabled", "displayName", "userPrincipalName", "passwordProfile"})
 # What a person may say of themselves.
@@ -58,7 +55,7 @@ async def created(asked: Asked) -> Answer:
         raise bad("A value is required for property 'passwordProfile' of resource 'User'.", "passwordProfile")
     upn = _checked_name(body.user_principal_name, asked.scene.directory.tenant)
     check_password(profile.password, body.password_policies)
-    hashed = await asyncio.to_thread(hash_password, profile.password, asked.stage.ids)
+    hashed = await asked.stage.hashed(profile.password)
     made = User(
         asked.stage.ids.uuid(), asked.scene.tenant_id, upn, body.display_name, hashed, body.account_enabled,
         created=asked.scene.now, change_password=profile.force_change_password_next_sign_in,
@@ -82,7 +79,7 @@ async def updated(asked: Asked, id: str) -> Answer:
     profile, hashed = body.password_profile, old.password_hash
     if profile is not None and profile.password is not None:
         check_password(profile.password, body.password_policies)
-        hashed = await asyncio.to_thread(hash_password, profile.password, asked.stage.ids)
+        hashed = await asked.stage.hashed(profile.password)
     upn = _checked_name(body.user_principal_name, asked.scene.directory.tenant)
 
     def edit(scene: Scene) -> Sequence[Edit]:
@@ -97,7 +94,7 @@ async def updated(asked: Asked, id: str) -> Answer:
             display_name=fresh.display_name,
             enabled=fresh.account_enabled,
             password_hash=hashed if hashed != old.password_hash else user.password_hash,
-            sessions_from=scene.now + 1 if voided else user.sessions_from,
+            sessions_from=scene.voided(user) if voided else user.sessions_from,
             change_password=profile.force_change_password_next_sign_in if profile else user.change_password,
             properties=_properties(encoded(fresh, sparse=True)),
         )
@@ -131,7 +128,7 @@ async def revoked(asked: Asked, id: str) -> Answer:
         user = scene.user(id)
         if user.object_id != scene.me.object_id:
             scene.need_to_write(user)
-        return [Write(replace(user, sessions_from=scene.now + 1))]
+        return [Write(replace(user, sessions_from=scene.voided(user)))]
 
     await asked.change(edit)
     return Answer(body={"@odata.context": asked.context("Edm.Boolean"), "value": True})
@@ -145,7 +142,7 @@ async def password_changed(asked: Asked, id: str) -> Answer:
     current, wanted = asked.body.get("currentPassword"), asked.body.get("newPassword")
     if not isinstance(current, str) or not isinstance(wanted, str):
         raise bad("A value is required for 'currentPassword' and 'newPassword'.", "currentPassword")
-    if not user.password_hash or not await asyncio.to_thread(is_password, current, user.password_hash):
+    if not await asked.stage.checked(current, user.password_hash):
         raise bad("The specified password does not match the current one.", "currentPassword")
     check_password(wanted, user.properties.get("passwordPolicies"))
     await asked.stage.live.set_password(user.object_id, wanted, asked.stage.ids, asked.scene.now)
