@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime as dt
 import json
 import re
 from collections.abc import Coroutine
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from lazur.identity.codes import s256
 from lazur.identity.directory import Write
@@ -149,3 +155,24 @@ async def redeem_code(made: Stamp, code: str, **more: str) -> Answer:
     return await call(made.app, "POST", "/organizations/oauth2/v2.0/token", form)
 
 
+
+
+def certificate() -> tuple[str, str, str]:
+    """A fresh certificate and its key as PEM, and its SHA-1 thumbprint."""
+    private = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    begin = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + dt.timedelta(days=3650))
+        .sign(private, hashes.SHA256())
+    )
+    clear = serialization.NoEncryption()
+    key = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, clear)
+    pem = made.public_bytes(serialization.Encoding.PEM).decode()
+    return pem, key.decode(), made.fingerprint(hashes.SHA1()).hex()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import threading
 from collections.abc import Iterator
@@ -10,11 +11,18 @@ from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
+from lazur.identity.endpoints import normal
 from lazur.identity.firstparty import AZ_CLI
+from lazur.identity.objects import Application, Certificate, FederatedCredential, Secret
+from lazur.identity.tokens import TokenRevoked
 from lazur.kernel.clock import SystemClock
+from tests.identity.flows import certificate, hidden, with_app
 from tests.identity.support import Served, Stamp, call, served, stamp
 
 msal = pytest.importorskip("msal", reason="msal is not installed: the client library was not tried")
@@ -149,7 +157,8 @@ class InProcess:
         return self._call("GET", url, None, headers)
 
     def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> Any:
-        return self._call("POST", url, {name: str(value) for name, value in data.items()}, headers)
+        form = {name: value.decode() if isinstance(value, bytes) else str(value) for name, value in data.items()}
+        return self._call("POST", url, form, headers)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -180,3 +189,111 @@ def test_the_aad_like_authority() -> None:
     assert again is not None and again["token_source"] == "identity_provider"
     with pytest.raises(ValueError, match="double check your tenant name"):
         msal.PublicClientApplication(AZ_CLI, authority=f"{login}/nobody.example", **common)
+
+
+def service(made: Stamp, credential: Any, app: str = "app-c", path: str = "") -> Any:
+    return msal.ConfidentialClientApplication(
+        app, client_credential=credential, authority=f"{made.endpoints.login}/{path or made.tenant}",
+        instance_discovery=False, http_client=InProcess(made),
+    )  # fmt: skip
+
+
+def accepted(made: Stamp, answer: dict[str, Any], audience: str = "https://management.azure.com/") -> str:
+    """The object id an answer is for."""
+    assert "access_token" in answer, answer
+    who = made.verifier.verify(answer["access_token"], frozenset({normal(audience)}))
+    assert who.claims["aud"] == audience
+    return who.object_id
+
+
+@pytest.mark.parametrize("way", ["thumbprint", "chain", "sha256"])
+def test_certificate(way: str) -> None:
+    made = asyncio.run(stamp(SystemClock()))
+    pem, private, sha1 = certificate()
+    app = Application("app-c", "o", made.tenant, "C", certificates=(Certificate("k", pem),))
+    asyncio.run(with_app(made, app, made.tenant))
+    credential = {"private_key": private}
+    if way == "thumbprint":
+        credential["thumbprint"] = sha1
+    else:
+        credential["public_certificate"] = pem
+        if way == "chain":
+            credential["thumbprint"] = sha1
+    client = service(made, credential)
+    assert accepted(made, client.acquire_token_for_client(SCOPES)) == "sp-app-c"
+    # The library signs one assertion and uses it again for the next audience.
+    storage = client.acquire_token_for_client(["https://storage.azure.com/.default"])
+    assert accepted(made, storage, "https://storage.azure.com") == "sp-app-c"
+    _, other, _ = certificate()
+    refused = service(made, {**credential, "private_key": other}).acquire_token_for_client(SCOPES)
+    assert refused["error_codes"] == [700024]
+
+
+def test_an_outside_token_as_credential() -> None:
+    made = asyncio.run(stamp(SystemClock()))
+    key = RSAKey.generate_key(2048, {"kid": "one"})
+    outside = FederatedCredential(
+        "f", "pipeline", "https://ci.example", "repo:a", ("api://AzureADTokenExchange",),
+        keys={"keys": [key.as_dict(private=False)]},
+    )  # fmt: skip
+    app = Application("app-c", "o", made.tenant, "C", federated=(outside,))
+    asyncio.run(with_app(made, app, made.tenant))
+
+    def fresh() -> str:
+        now = int(made.clock.now().timestamp())
+        claims = {"iss": outside.issuer, "sub": "repo:a", "aud": outside.audiences[0], "iat": now, "exp": now + 300}
+        return str(jwt.encode({"alg": "RS256", "kid": "one"}, claims, key))
+
+    client = service(made, {"client_assertion": fresh})
+    assert accepted(made, client.acquire_token_for_client(SCOPES)) == "sp-app-c"
+
+
+def test_on_behalf_of_is_refused_with_words() -> None:
+    made = asyncio.run(stamp(SystemClock()))
+    client = service(made, made.secrets.client_secret, made.secrets.client_id)
+    answer = client.acquire_token_on_behalf_of("header.claims.signature", SCOPES)
+    assert answer["error"] == "unsupported_grant_type" and "on behalf of" in answer["error_description"]
+
+
+def test_authorization_code_flow_of_a_web_application() -> None:
+    made = asyncio.run(stamp(SystemClock()))
+    redirect = "https://app.example/back"
+    app = Application(
+        "app-c", "o", made.tenant, "C", secrets=(Secret.of("k", "s"),), properties={"web": {"redirectUris": [redirect]}}
+    )
+    asyncio.run(with_app(made, app, made.tenant))
+    client = service(made, "s")
+    flow = client.initiate_auth_code_flow(SCOPES, redirect_uri=redirect, response_mode="form_post")
+
+    async def browse() -> dict[str, str]:
+        page = await call(made.app, "GET", flow["auth_uri"])
+        fields = {"sealed": hidden(page)["sealed"], "username": made.secrets.admin_upn}
+        fields["password"] = made.secrets.admin_password
+        sent = await call(made.app, "POST", urlsplit(flow["auth_uri"]).path, fields, page.cookies)
+        return hidden(sent)
+
+    back = asyncio.run(browse())
+    answer = client.acquire_token_by_auth_code_flow(flow, back)
+    assert accepted(made, answer) == made.secrets.admin_object_id
+    account = client.get_accounts()[0]
+    again = client.acquire_token_silent(["https://storage.azure.com/.default"], account)
+    assert accepted(made, again, "https://storage.azure.com") == made.secrets.admin_object_id
+
+
+def test_a_client_told_of_revocation_asks_anew_instead_of_handing_out_its_cached_token() -> None:
+    made = asyncio.run(stamp(SystemClock()))
+    client = msal.ConfidentialClientApplication(
+        made.secrets.client_id, client_credential=made.secrets.client_secret, client_capabilities=["CP1"],
+        authority=f"{made.endpoints.login}/{made.tenant}", instance_discovery=False, http_client=InProcess(made),
+    )  # fmt: skip
+    first = client.acquire_token_for_client(SCOPES)
+    accepted(made, first)
+    now = int(made.clock.now().timestamp())
+    asyncio.run(made.directory.revoke(made.tenant, made.secrets.client_object_id, now))
+    with pytest.raises(TokenRevoked) as caught:
+        accepted(made, first)
+    assert client.acquire_token_for_client(SCOPES)["access_token"] == first["access_token"]
+    asked = base64.b64decode(caught.value.claims).decode()
+    second = client.acquire_token_for_client(SCOPES, claims_challenge=asked)
+    assert second["access_token"] != first["access_token"]
+    accepted(made, second)

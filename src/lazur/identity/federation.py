@@ -25,7 +25,7 @@ from lazur.identity.directory import Directories, Directory, Edit, LiveDirectory
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.oauth import Authority, Form, OAuthError, malformed, required
 from lazur.identity.objects import Link, User
-from lazur.identity.outside import Issuers, Web, strings
+from lazur.identity.outside import Issuers, Web, foreign, strings
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Unavailable
 from lazur.kernel.ids import Ids
@@ -155,7 +155,8 @@ class Federations:
             token = answer.get("id_token")
             if not isinstance(token, str):
                 raise _bad(known, f"it answered with {str(answer.get('error', 'no identity token'))[:100]}")
-            claims = jwt.decode(token, await self._key(known, token), algorithms=_ALGORITHMS).claims
+            key = await self._key(known, token)
+            claims = jwt.decode(token, key, algorithms=_ALGORITHMS, registry=foreign(_ALGORITHMS)).claims
         except Unavailable as error:
             raise _unreachable(known, error) from None
         except (JoseError, ValueError, TypeError):
@@ -164,7 +165,7 @@ class Federations:
         return dict(claims)
 
     async def _key(self, known: Federation, token: str) -> RSAKey | ECKey:
-        kid = str(extract_compact(token.encode()).headers().get("kid", ""))
+        kid = str(extract_compact(token.encode(), registry=foreign([])).headers().get("kid", ""))
         keys = (await self._issuers.issuer(known.issuer, kid)).keys
         if kid in keys:
             return keys[kid]

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.jws import JWSRegistry
 
 from lazur.drivers.web.interface import Fetch
 from lazur.kernel.clock import Clock
@@ -175,6 +176,17 @@ def key_set(document: Mapping[str, Any]) -> dict[str, RSAKey | ECKey]:
         if isinstance(key, RSAKey | ECKey):
             found[str(row.get("kid", ""))] = key
     return found
+
+
+class _Foreign(JWSRegistry):
+    """Others' headers: client libraries send whole certificate chains along, issuers what they please."""
+
+    max_header_length = 16 * 1024
+
+
+def foreign(algorithms: list[str]) -> JWSRegistry:
+    """How to read a token that somebody else made. Of its header only `alg` and `kid` (or a thumbprint) may be believed."""
+    return _Foreign(algorithms=algorithms, strict_check_header=False)
 
 
 def strings(value: Any) -> tuple[str, ...]:
