@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lazur.model.documents import Change, Claim, Document, Reference
-from lazur.store.sqlite import SqliteStore
+from lazur.store.sqlite import _AMONG, SqliteStore
 from tests.store.support import DISKS, GROUP, MACHINES, key, on, operation, record, refused, wanted, whole
 
 Make = Callable[[], SqliteStore]
@@ -220,6 +220,23 @@ def test_pages_meet_what_stays_once_while_others_come_and_go(make: Make) -> None
         await store.commit(Change(records=[record("n000a"), record("n020a")], removed=[(first[-1].key, 1), (key("n030"), 1)]))
         rest = [r.id.name for r in store.list(type=DISKS, after=first[-1].key)]
         assert rest == sorted({*names[10:], "n020a"} - {"n030"})
+
+    on(make, work)
+
+
+def test_referrers_of_many_at_once(make: Make) -> None:
+    async def work(store: SqliteStore) -> None:
+        targets = [key(n) for n in ("disk", "disk-1", "disk.x", "disk0", "other", "nobody")]
+        pairs = [("a", "disk"), ("b", "disk"), ("a", "disk-1"), ("c", "disk.x"), ("b", "disk0"), ("a", "other")]
+        wires: dict[str, list[Reference]] = {}
+        for source, target in [*pairs, ("b", "disk/parts/p"), ("c", "disk-1/parts/p")]:
+            wires.setdefault(key(source), []).append(Reference(key(source), f"p.{target}", key(target), target != "other"))
+        await store.commit(Change(rewire={source: (wire, None) for source, wire in wires.items()}))
+        among = store.referrers_among(targets)
+        assert {t: list(store.referrers(t)) for t in targets} == {t: list(among.get(t, ())) for t in targets}
+        assert len(among[key("disk")]) == 3 and key("nobody") not in among
+        ((_, _, _, _), (_, _, _, plan)) = store._reader.execute(f"EXPLAIN QUERY PLAN {_AMONG}", ("[]",))
+        assert "refs_target (target>? AND target<?)" in plan
 
     on(make, work)
 

@@ -6,26 +6,46 @@ Must never answer with a document outside the scope that was authorised.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
-from lazur.api.queries import page, parse_filter
+from lazur.api.present import encode
+from lazur.api.queries import Test, Window, matching, page, parse_filter
 from lazur.model.armid import ArmId
 from lazur.model.registry import AnyResource
 
 
 def listed(pipeline: Pipeline, request: Request, prefix: str, declared: AnyResource) -> Response:
-    """All resources of one type whose key begins with `prefix`."""
+    """The resources of one type whose key begins with `prefix`, a page of them."""
+    return _shown(pipeline, request, prefix, declared.type, _filter(request), brief=False)
+
+
+def all_listed(pipeline: Pipeline, request: Request, prefix: str, shows: Test) -> Response:
+    """The resources of all types that `shows` lets through, without their properties."""
+    keep = _filter(request)
+    return _shown(pipeline, request, prefix, "", lambda r: shows(r) and (keep is None or keep(r)), brief=True)
+
+
+def _filter(request: Request) -> Test | None:
     text = request.query.get("$filter", "").strip()
-    records = pipeline.store.list(prefix=prefix, type=declared.type)
-    chosen = filter(parse_filter(text), records) if text else records
-    expand = request.query.get("$expand", "")
-    return paged(pipeline, request, [pipeline.presenter.show(r, expand) for r in chosen])
+    return parse_filter(text) if text else None
+
+
+def _shown(pipeline: Pipeline, request: Request, prefix: str, type: str, keep: Test | None, *, brief: bool) -> Response:
+    records, link = matching(pipeline.store, prefix, type, keep, _window(pipeline, request))
+    texts = pipeline.presenter.texts(records, request.query.get("$expand", ""), brief=brief)
+    rest = f',"nextLink":{encode(link)}' if link else ""
+    return Response(200, text=f'{{"value":[{",".join(texts)}]{rest}}}')
 
 
 def paged(pipeline: Pipeline, request: Request, items: list[Any]) -> Response:
     """A page of `items`, which are all there is."""
-    return Response(200, page(items, request.query, pipeline.stamp.url(request.path)))
+    return Response(200, page(items, _window(pipeline, request)))
+
+
+def _window(pipeline: Pipeline, request: Request) -> Window:
+    return Window.of(request.query, pipeline.stamp.url(quote(request.path)))
 
 
 def prefix_of(scope: ArmId, declared: AnyResource) -> str:

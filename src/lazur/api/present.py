@@ -21,8 +21,8 @@ ENVELOPE = ("location", "tags", "sku", "zones", "identity", "plan", "kind")
 
 # One encoder for all answers: `json.dumps` with options makes a new one each time.
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_TEXTS = 1024
-_LONGEST = 16 * 1024
+# Characters of answers that are kept.
+_KEPT = 16 * 1024 * 1024
 
 
 class Presenter:
@@ -32,30 +32,37 @@ class Presenter:
         self._registry = registry
         self._store = store
         self._texts: dict[tuple[Any, ...], str] = {}
+        self._kept = 0
 
     def text(self, record: Record, expand: str = "") -> str:
-        """`show` as JSON. Kept under everything a type may use to show itself, so what is kept can never be stale."""
-        referrers = self._store.referrers(record.key)
-        spelled = self.spelled(referrers)
-        key = (record.key, record.uid, record.version, expand, *referrers, *sorted(spelled.items()))
+        """`show` as JSON."""
+        return self._text(record, self._store.referrers(record.key), expand, False)
+
+    def texts(self, records: Sequence[Record], expand: str = "", *, brief: bool = False) -> list[str]:
+        """`show` of each as JSON; `brief` in the form of generic lists, without properties and with the times of the last
+        change."""
+        referrers = self._store.referrers_among([r.key for r in records])
+        return [self._text(r, referrers.get(r.key, ()), expand, brief) for r in records]
+
+    def _text(self, record: Record, referrers: Sequence[Reference], expand: str, brief: bool) -> str:
+        """Kept under everything a type may use to show itself, so what is kept can never be stale."""
+        spelled = self.spelled(referrers) if referrers else {}
+        key = (record.key, record.uid, record.version, expand, brief, *referrers, *sorted(spelled.items()))
         text = self._texts.get(key)
         if text is None:
-            text = encode(self._shown(record, expand, referrers, spelled))
-            if len(self._texts) >= _TEXTS:
+            shown = self._shown(record, expand, referrers, spelled)
+            text = encode(_brief(record, shown) if brief else shown)
+            self._kept += len(text)
+            if self._kept > _KEPT:
                 self._texts.clear()
-            if len(text) <= _LONGEST:
-                self._texts[key] = text
+                self._kept = len(text)
+            self._texts[key] = text
         return text
 
-    def show(self, record: Record, expand: str = "", *, times: bool = False) -> dict[str, Any]:
+    def show(self, record: Record, expand: str = "") -> dict[str, Any]:
         """The whole resource, as GET and PUT answer it."""
         referrers = self._store.referrers(record.key)
-        out = self._shown(record, expand, referrers, self.spelled(referrers))
-        if times:
-            properties = out.pop("properties")
-            out |= {"createdTime": rfc3339(record.created), "changedTime": rfc3339(record.changed)}
-            out |= {"provisioningState": record.state, "properties": properties}
-        return out
+        return self._shown(record, expand, referrers, self.spelled(referrers))
 
     def _shown(self, record: Record, expand: str, referrers: Sequence[Reference], spelled: Mapping[str, str]) -> dict[str, Any]:
         declared = self._registry.type_of(record.id)
@@ -97,6 +104,12 @@ class Presenter:
         item["type"] = id.type
         item["etag"] = f'W/"{record.etag}"'
         item.setdefault("properties", {})["provisioningState"] = record.state
+
+
+def _brief(record: Record, shown: Mapping[str, Any]) -> dict[str, Any]:
+    out = {k: v for k, v in shown.items() if k not in ("properties", "etag")}
+    times = {"createdTime": rfc3339(record.created), "changedTime": rfc3339(record.changed)}
+    return {**out, **times, "provisioningState": record.state}
 
 
 def _copied(value: Any) -> Any:

@@ -9,11 +9,13 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import Record
+from lazur.store.interface import Store
 
 _PAGE = 1000
 _TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[\w/$.]+)|(?P<mark>[(),]))")
@@ -144,24 +146,67 @@ def _field(name: str) -> Callable[[Record], list[str]]:
     return lambda record: [v.lower() for v in find(record)]
 
 
-def page(items: Sequence[Any], query: Mapping[str, str], url: str) -> dict[str, Any]:
-    """`{"value": […]}` with a `nextLink` when there is more than a page or `$top`."""
-    start = _skip(query.get("$skiptoken", ""))
-    size = min(_number(query.get("$top", "")) or _PAGE, _PAGE)
-    out: dict[str, Any] = {"value": list(items[start : start + size])}
-    if start + size < len(items) and "$top" not in query:
-        token = base64.urlsafe_b64encode(str(start + size).encode()).decode()
-        rest = {k: v for k, v in query.items() if k != "$skiptoken"}
-        out["nextLink"] = f"{url}?{urlencode({**rest, '$skiptoken': token}, quote_via=quote)}"
-    return out
+@dataclass(frozen=True)
+class Window:
+    """Which part of a list is asked for, and how the link to the next part is written."""
+
+    size: int
+    after: str
+    """What the last part ended with."""
+    query: Mapping[str, str]
+    url: str
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], url: str) -> Window:
+        """The window of a request; raises `InvalidTop` and `InvalidSkipToken`."""
+        token = query.get("$skiptoken", "")
+        try:
+            after = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+        except (ValueError, binascii.Error) as error:
+            raise _no_token() from error
+        return cls(min(_number(query.get("$top", "")) or _PAGE, _PAGE), after, query, url)
+
+    def link(self, last: str) -> str | None:
+        """The link to what comes after `last`; none when so and so many were asked for."""
+        if "$top" in self.query:
+            return None
+        token = base64.urlsafe_b64encode(last.encode()).decode()
+        return f"{self.url}?{urlencode({**self.query, '$skiptoken': token}, quote_via=quote)}"
 
 
-def _skip(token: str) -> int:
+def page(items: Sequence[Any], window: Window) -> dict[str, Any]:
+    """`{"value": […]}` with a `nextLink` when there is more, of a list that is there as a whole."""
     try:
-        text = base64.urlsafe_b64decode(token.encode()).decode() if token else "0"
-        return _whole(text)
-    except (ValueError, binascii.Error) as error:
-        raise LazurError("InvalidSkipToken", "The $skiptoken is not one this service gave out.", target="$skiptoken") from error
+        start = _whole(window.after or "0")
+    except ValueError as error:
+        raise _no_token() from error
+    end = start + window.size
+    link = window.link(str(end)) if end < len(items) else None
+    return {"value": list(items[start:end]), **({"nextLink": link} if link else {})}
+
+
+def matching(
+    store: Store, prefix: str, type: str, keep: Test | None, window: Window
+) -> tuple[Sequence[Record], str | None]:
+    """The records of the window, of those below `prefix` that `keep` keeps, and the link to the next ones.
+
+    A page ends with a key, not with a number: what comes and goes before it moves nothing.
+    """
+    after, found = window.after, list[Record]()
+    if not after.startswith(prefix if after else ""):
+        raise _no_token()
+    while len(found) <= window.size:
+        batch = store.list(prefix=prefix, type=type, after=after, limit=window.size + 1)
+        found += filter(keep, batch) if keep is not None else batch
+        if len(batch) <= window.size:
+            break
+        after = batch[-1].key
+    shown = found[: window.size]
+    return shown, window.link(shown[-1].key) if len(found) > window.size else None
+
+
+def _no_token() -> LazurError:
+    return LazurError("InvalidSkipToken", "The $skiptoken is not one this service gave out.", target="$skiptoken")
 
 
 def _number(text: str) -> int:

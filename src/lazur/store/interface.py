@@ -6,7 +6,7 @@ are one transaction, or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -40,6 +40,10 @@ class Store(Protocol):
 
     def referrers(self, target: str) -> Sequence[Reference]:
         """References to `target` or to anything below it."""
+        ...
+
+    def referrers_among(self, targets: Sequence[str]) -> Mapping[str, Sequence[Reference]]:
+        """`referrers` of each of `targets` that has any, in one question."""
         ...
 
     def references(self, source: str) -> Sequence[Reference]:

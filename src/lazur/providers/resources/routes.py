@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lazur.api.lists import listed, paged
+from lazur.api.lists import all_listed, listed
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
-from lazur.api.queries import parse_filter
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.registry import Route
@@ -90,13 +89,8 @@ def groups(pipeline: Pipeline, request: Request) -> Response:
 def resources(pipeline: Pipeline, request: Request) -> Response:
     """Every tracked resource of a subscription or group, without its properties."""
     declared = {t.type.lower() for t in pipeline.registry.types() if t.tracked and t is not ResourceGroup}
-    text, chosen = request.query.get("$filter", "").strip(), []
-    keep = parse_filter(text) if text else lambda _: True
-    for record in pipeline.store.list(prefix=request.scope.key + "/"):
-        if record.type in declared and _shows(request, record.type) and keep(record):
-            shown = pipeline.presenter.show(record, times=True)
-            chosen.append({k: v for k, v in shown.items() if k not in ("properties", "etag")})
-    return paged(pipeline, request, chosen)
+    prefix = request.scope.key + "/"
+    return all_listed(pipeline, request, prefix, lambda r: r.type in declared and _shows(request, r.type))
 
 
 def providers(pipeline: Pipeline, request: Request) -> dict[str, Any]:
