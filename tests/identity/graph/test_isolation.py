@@ -11,6 +11,7 @@ from lazur.identity.directory import Directory
 from lazur.identity.graph.app import _ACTIONS, _FIND, _TABLE
 from lazur.identity.graph.links import RELATIONS
 from lazur.identity.objects import Application, AppRoleAssignment, FederatedCredential, Group, Link, ServicePrincipal, User
+from tests.identity.flows import by_password
 from tests.identity.graph.desk import OTHER, Desk, at_the_desk
 
 NEVER = "12345678-0000-4000-8000-123456789012"
@@ -150,10 +151,15 @@ def test_an_administrator_of_the_stamp_makes_a_directory_and_is_nobody_there() -
         found = desk.live.current.directory("CONTOSO.example")
         assert found is not None and found.tenant.id == made["id"] and found.user(desk.admin) is None
         admin = found.user("admin@contoso.example")
-        assert isinstance(admin, User) and admin.change_password
+        assert isinstance(admin, User)
+        form = {"username": admin.upn, "scope": f"{desk.made.endpoints.graph}/.default"}
+        signed_in = await by_password(desk.made, "correct-Horse1", path="/contoso.example/oauth2/v2.0/token", **form)
+        me = await desk.ask("GET", "me", token=signed_in.json["access_token"])
+        assert me.json["id"] == admin.object_id
         assert [t for t in found.objects.values() if isinstance(t, ServicePrincipal) and t.tenant_id != made["id"]] == []
         (await desk.ask("POST", "organization", body)).refused(400, "Request_BadRequest", "verifiedDomains")
-        for wrong in ({"verifiedDomains": []}, {"verifiedDomains": [{"name": "no domain"}]}, {"passwordProfile": {}}):
+        for wrong in ({"verifiedDomains": []}, {"verifiedDomains": [{"name": "no domain"}]}, {"passwordProfile": {}},
+                      {"passwordProfile": {"password": "correct-Horse1", "forceChangePasswordNextSignIn": True}}):
             (await desk.ask("POST", "organization", {**body, **wrong})).refused(400, "Request_BadRequest")
         more = {**body, "verifiedDomains": [{"name": "fabrikam.example"}]}
         (await desk.ask("POST", "organization", more, who=admin.object_id)).refused(403, "Authorization_RequestDenied")

@@ -163,13 +163,12 @@ async def founded(asked: Asked) -> Answer:
     body = decoded(Founding, asked.body, "Organization")
     profile, ids = body.password_profile, asked.stage.ids
     check_password(profile.password or "", None)
+    if "force_change_password_next_sign_in" in profile.model_fields_set and profile.force_change_password_next_sign_in:
+        raise bad("The first administrator's password cannot be one to change: nobody could set another.", "passwordProfile")
     names = [row.name.lower() for row in body.verified_domains]
     tenant = Tenant(ids.uuid(), body.display_name, names[0], tuple(names[1:]), asked.scene.now)
     hashed = await asked.stage.hashed(profile.password or "")
-    admin = User(
-        ids.uuid(), tenant.id, f"admin@{names[0]}", "Administrator", hashed, created=asked.scene.now,
-        change_password=profile.force_change_password_next_sign_in,
-    )  # fmt: skip
+    admin = User(ids.uuid(), tenant.id, f"admin@{names[0]}", "Administrator", hashed, created=asked.scene.now)
 
     def edit(scene: Scene) -> Sequence[Edit]:
         scene.need(ROLES)
