@@ -138,7 +138,7 @@ class Pipeline:
 
     def _merged(self, id: ArmId, body: Any) -> Any:
         """What `body` makes of the document as it is now."""
-        record = self._existing(self.registry.document_of(id))
+        record = self.stored(self.registry.document_of(id))
         embedded = self.registry.embedded(id)
         if embedded is not None:
             return _merge(self._raw_child(record, embedded[1], id), body)
@@ -245,7 +245,7 @@ class Pipeline:
 
     def _base(self, base: ArmId) -> ArmId:
         """The resource that is extended, as it is spelled."""
-        record = self._existing(self.registry.document_of(base))
+        record = self.stored(self.registry.document_of(base))
         if record.deleting:
             raise _going(record)
         embedded = self.registry.embedded(base)
@@ -446,7 +446,7 @@ class Pipeline:
         assert module is not None, f"{declared.type} declares actions and has no admit.py"
 
         async def step() -> Accepted:
-            record = self._existing(id)
+            record = self.stored(id)
             did: Act = module.act(action.name, record, body, dict(query or {}), self.tools)
             if did.intent is None:
                 return Accepted(record, body=did.body)
@@ -527,9 +527,10 @@ class Pipeline:
         """The stored document of `id` for reading it, or the `part` of it that has a right of its own; 403 before 404."""
         self.registry.holder_of(id)
         self.authority.authorise(caller, right(self.registry.canonical(id).type, f"{part}/read" if part else "read"), id)
-        return self._existing(self.registry.document_of(id))
+        return self.stored(self.registry.document_of(id))
 
-    def _existing(self, id: ArmId) -> Record:
+    def stored(self, id: ArmId) -> Record:
+        """The stored document of `id`, 404 without one. Authorise before."""
         record = self.store.get(id.key)
         if record is None:
             self.has_container(id)

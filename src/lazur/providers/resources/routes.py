@@ -59,6 +59,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "subscriptionId": row["id"],
         "displayName": row["name"],
         "state": "Enabled",
+        **({"tags": row["tags"]} if row.get("tags") else {}),
         "tenantId": row["tenant"],
         "managedByTenants": [],
         "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "Internal_2014-09-01",
