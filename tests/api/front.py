@@ -147,7 +147,7 @@ class Door:
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "https",
             "path": unquote(path), "raw_path": path.encode(), "root_path": "", "query_string": asked.encode(),
-            "headers": [(k.encode(), v.encode()) for k, v in sent.items()], "client": ("127.0.0.1", 1),
+            "headers": [(k.encode(), v.encode("latin-1")) for k, v in sent.items()], "client": ("127.0.0.1", 1),
             "server": ("management", 443),
         }  # fmt: skip
         inbox = [{"type": "http.request", "body": content[:70000], "more_body": True},
