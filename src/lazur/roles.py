@@ -28,6 +28,7 @@ async def control(config: RoleConfig, clock: Clock) -> None:
     from lazur.kernel.ids import SystemIds
     from lazur.lifecycle.catalogue import listed
     from lazur.lifecycle.control_plane import ControlPlane, Machine, credentials
+    from lazur.lifecycle.outside_identity import of_container
     from lazur.lifecycle.serving import peer, server
     from lazur.model.stamp import Stamp
     from lazur.store.sqlite import SqliteStore
@@ -48,7 +49,10 @@ async def control(config: RoleConfig, clock: Clock) -> None:
     ]
     store = SqliteStore(state / "control.db")
     key = StampKey.open(state / "stamp.key", ids)
-    plane = await ControlPlane.open(store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts")
+    plane = await ControlPlane.open(
+        store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts",
+        federations=of_container(config.federation, pki),
+    )  # fmt: skip
     write_atomic(state / "credentials.json", credentials(plane).encode(), 0o600)
     front = server(plane.app, config.api_address, config.api_port, pki, "api")
     operators = server(plane.operator_app, config.admin_address, config.api_port, pki, "admin")

@@ -41,6 +41,7 @@ from lazur.drivers.web.interface import Transport
 from lazur.identity import app as identity_app
 from lazur.identity.directory import DIRECTORIES, LiveDirectory, Secrets
 from lazur.identity.endpoints import Endpoints
+from lazur.identity.federation import Federation
 from lazur.identity.graph import app as graph_app
 from lazur.identity.graph.request import Stage
 from lazur.identity.kept import StoredDocument, StoredObjects
@@ -48,7 +49,7 @@ from lazur.identity.keys import KeyRing
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
 from lazur.identity.objects import Group, ServicePrincipal, User
 from lazur.identity.sealing import StampKey
-from lazur.identity.service import Identity
+from lazur.identity.service import Identity, Outside
 from lazur.identity.tokens import Principal, bearer, challenge
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError
@@ -143,17 +144,19 @@ class ControlPlane:
     async def open(
         cls, store: Store, stamp: Stamp, endpoints: Endpoints, stamp_key: StampKey, clock: Clock, ids: Ids,
         *, machines: Sequence[Machine] = (), artifacts: Path | None = None, web: Transport | None = None,
+        federations: Sequence[Federation] = (),
     ) -> ControlPlane:  # fmt: skip
         """A control plane over `store`, with everything made that a new stamp needs and the site's hosts added."""
         zone = f"{stamp.region}.{stamp.domain}"
-        objects = StoredObjects(store, DIRECTORIES)
+        objects, web = StoredObjects(store, DIRECTORIES), web or HttpTransport()
+        outside = Outside(federations, fetch=_guarded(stamp, web, clock))
         identity = await Identity.open(
-            objects, lambda name: StoredDocument(store, name), endpoints, zone, stamp_key, clock, ids
+            objects, lambda name: StoredDocument(store, name), endpoints, zone, stamp_key, clock, ids, outside
         )  # fmt: skip
         secrets = identity.secrets
         accounts = await _accounts(store, ids, secrets)
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
-        plane = cls(store, stamp, endpoints, identity, stamp_key, clock, ids, artifacts, web or HttpTransport())
+        plane = cls(store, stamp, endpoints, identity, stamp_key, clock, ids, artifacts, web)
         await plane._grant_first_rights()
         await plane._add_machines(accounts, machines)
         return plane
@@ -170,8 +173,7 @@ class ControlPlane:
     # -- the front ----------------------------------------------------------------------------------------------------
 
     def _pipeline(self, stamp: Stamp, identity: Identity) -> Pipeline:
-        guard = Guard(stamp.public_prefixes, stamp.internal_prefixes, stamp.template_servers)
-        fetch = GuardedFetch(guard, self._web, self.clock)
+        fetch = _guarded(stamp, self._web, self.clock)
         return Pipeline(self.registry, self.store, stamp, self.clock, self.ids, self._key.seal, self._key.unseal,
                         self.authority, DirectoryPrincipals(identity.directory), self.sign, fetch)  # fmt: skip
 
@@ -333,6 +335,11 @@ class Front:
         elif (self._single or host == self._graph_host) and path.startswith(self._graph_path):
             app = self._graph
         await app(scope, receive, send)
+
+
+def _guarded(stamp: Stamp, web: Transport, clock: Clock) -> GuardedFetch:
+    """The one way to what customers name: linked templates, issuers of outside tokens."""
+    return GuardedFetch(Guard(stamp.public_prefixes, stamp.internal_prefixes, stamp.template_servers), web, clock)
 
 
 def _caller(found: Principal) -> Caller:

@@ -76,6 +76,7 @@ class RoleConfig:
     network: NetworkFacts
     hosts: tuple[HostCapacity, ...]
     admin_address: str = ""
+    federation: tuple[Mapping[str, Any], ...] = ()
 
     def dumps(self) -> str:
         """As JSON, keys sorted, so that equal configurations are equal texts."""
@@ -88,6 +89,7 @@ class RoleConfig:
         network = {**raw.pop("network")}
         for name in ("public", "template_servers"):
             network[name] = tuple(network.get(name, ()))
+        raw["federation"] = tuple(raw.get("federation", ()))
         hosts = tuple(HostCapacity(**host) for host in raw.pop("hosts"))
         return cls(network=NetworkFacts(**network), hosts=hosts, **raw)
 

@@ -29,6 +29,7 @@ from lazur.kernel.ids import SystemIds
 from lazur.kernel.log import configure
 from lazur.lifecycle.catalogue import built_in
 from lazur.lifecycle.control_plane import ControlPlane, Machine, credentials
+from lazur.lifecycle.outside_identity import of_site
 from lazur.lifecycle.rack.roles import capacity
 from lazur.lifecycle.serving import server
 from lazur.lifecycle.site import Site
@@ -74,7 +75,9 @@ async def _serve(site: Site, port: int) -> None:
     machines = [Machine(h.name, h.vcpus, h.allocatable_mib, h.fault_domain, h.rack, "simulated") for h in promised]
     store = SqliteStore(state / "control.db")
     key = StampKey.open(state / "stamp.key", ids)
-    plane = await ControlPlane.open(store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts")
+    plane = await ControlPlane.open(
+        store, stamp, endpoints, key, clock, ids, machines=machines, artifacts=state / "artifacts", federations=of_site(site)
+    )
     write_atomic(state / "credentials.json", credentials(plane).encode(), 0o600)
     front = server(plane.app, "localhost", port, pki, "api")
     operators = server(plane.operator_app, "localhost", port + 1, pki, "admin")

@@ -115,6 +115,42 @@ class Networks(_Part):
         return self
 
 
+class OutsideProvider(_Part):
+    """An OpenID provider whose people may sign in here; docs/identity.md says what each key means."""
+
+    key: Label
+    display_name: str = Field(min_length=1, max_length=64)
+    issuer: str = Field(pattern=r"^https://[^\s?#]+$")
+    client_id: str = Field(min_length=1)
+    client_secret_file: Path | None = None
+    tenant: str = ""
+    scopes: str = "openid profile email"
+    subject_claim: str = "sub"
+    name_claim: str = "preferred_username"
+    display_name_claim: str = "name"
+    groups_claim: str = "groups"
+    groups: dict[str, str] = {}
+    create: bool = True
+    link: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """All but where the secret is."""
+        return self.model_dump(exclude={"client_secret_file"})
+
+
+class Identity(_Part):
+    """Who else may vouch for people."""
+
+    federation: tuple[OutsideProvider, ...] = ()
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> Self:
+        keys = [provider.key for provider in self.federation]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise ValueError(f"keys of identity providers must differ; given more than once: {', '.join(twice)}")
+        return self
+
+
 class Site(_Part):
     """One stamp."""
 
@@ -124,6 +160,7 @@ class Site(_Part):
     profile: Profile = "laptop"
     hosts: tuple[Host, ...] = Field(min_length=1)
     networks: Networks = Networks()
+    identity: Identity = Identity()
     endpoints: tuple[Label, ...] = ("management", "adminmanagement", "login", "adfs", "graph", "portal")
     throttling: bool | None = None
     """Whether requests are held to Azure's rates; unsaid, they are except on a laptop."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
+from lazur.identity.files import PRIVATE, write_atomic
 from lazur.identity.pki import Authority
 from lazur.kernel.clock import Clock
+from lazur.lifecycle.outside_identity import secret_name, secret_of
 from lazur.lifecycle.rack import layout
 from lazur.lifecycle.site import Site
 
@@ -49,6 +52,13 @@ def wanted(site: Site, container: str) -> list[Wanted]:
     ]
 
 
+def _provide_secrets(site: Site, folder: Path) -> None:
+    """The secrets of outside identity providers, read from where the operator keeps them."""
+    for provider in site.identity.federation:
+        if provider.client_secret_file is not None:
+            write_atomic(folder / secret_name(provider.key), secret_of(provider.client_secret_file).encode(), PRIVATE)
+
+
 def provide(site: Site, paths: layout.Paths, clock: Clock) -> None:
     """Issue what is missing or about to expire; what is still good stays."""
     authority = Authority.open(paths.pki, clock=clock)
@@ -58,3 +68,5 @@ def provide(site: Site, paths: layout.Paths, clock: Clock) -> None:
         shutil.copyfile(authority.ca, folder / "ca.pem")
         for leaf in wanted(site, container):
             authority.issue(folder, leaf.name, dns=leaf.dns, ips=leaf.ips, common_name=leaf.common_name, client=leaf.client)
+        if container == layout.CONTROL:
+            _provide_secrets(site, folder)

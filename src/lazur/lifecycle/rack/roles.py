@@ -40,6 +40,7 @@ def role_config(site: Site, container: str) -> RoleConfig:
         api_address=str(site.api_address),
         api_port=layout.API_PORT,
         admin_address=str(site.admin_address),
+        federation=tuple(p.settings() for p in site.identity.federation) if kind == layout.CONTROL else (),
         control_address=str(site.control_address),
         desires_url=f"https://{site.control_address}:{layout.DESIRES_PORT}",
         northbound=f"unix:{layout.NORTHBOUND_SOCKET}",
