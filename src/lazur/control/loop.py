@@ -53,7 +53,8 @@ class Loop:
         self._unsettled: set[str] = set()
         self._failures: dict[str, int] = {}
         self._timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
-        self._work = asyncio.Event()
+        # As many as there are keys in the queue: each wakes one worker, not all of them.
+        self._work = asyncio.Semaphore(0)
         self._behaviour: dict[str, Any] = {}
         # The version of a document that a plan's own commit makes: seeing it come by is no news.
         self._echoes: dict[str, int] = {}
@@ -84,7 +85,7 @@ class Loop:
         elif key not in self._queued:
             self._queued.add(key)
             self._queue.append(key)
-            self._work.set()
+            self._work.release()
 
     # -- what wakes a key ---------------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class Loop:
             self.wake(entry.key)
 
     def _wake_around(self, key: str) -> None:
-        """A resource changed: itself, whoever refers to it, whatever it needs, and its resource group.
+        """A resource changed: itself, whoever refers to it, whatever it needs, and a group that goes.
 
         What it merely watches (a deployment its resources) has nothing to learn from it, nor has a resource from what its
         own plan has just written.
@@ -128,7 +129,9 @@ class Loop:
                 self._wake_document(reference.target)
         parts = key.split("/")
         if len(parts) > 5 and parts[3] == "resourcegroups":
-            self.wake("/".join(parts[:5]))
+            group = self.context.store.get("/".join(parts[:5]))
+            if group is not None and group.deleting:
+                self.wake(group.key)
 
     def _wake_document(self, target: str) -> None:
         record = self.context.get(target)
@@ -177,9 +180,7 @@ class Loop:
 
     async def _worker(self) -> None:
         while True:
-            while not self._queue:
-                self._work.clear()
-                await self._work.wait()
+            await self._work.acquire()
             key = self._queue.popleft()
             self._queued.discard(key)
             self._active.add(key)

@@ -30,7 +30,10 @@ async def reconcile(context: Context, record: Record) -> Plan:
         "ipConfigurations": [_configuration(context, record, i, c) for i, c in enumerate(configurations)],
     }
     wanted = [Wanted("network/main", "nic", record.uid, payload)]
-    return Plan(outcome_of(context.desires(record), wanted), desires=wanted, status=_status(context, record, machine))
+    outcome = outcome_of(context.desires(record), wanted)
+    # A new interface shows the facts of its network once it is there: one write less, and nobody is woken for it.
+    status = record.status if isinstance(outcome, Waiting) and not record.status else _status(context, record, machine)
+    return Plan(outcome, desires=wanted, status=status)
 
 
 def _status(context: Context, record: Record, machine: Record | None) -> dict[str, Any]:
