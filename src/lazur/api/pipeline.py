@@ -468,6 +468,13 @@ class Pipeline:
 
     # -- for controllers that submit requests as a recorded caller ---------------------------------------------------
 
+    def present(self, caller: Caller) -> Caller:
+        """`FrontDoor.present`."""
+        if not self.principals.kind(caller.tenant, caller.object_id):
+            message = f"The client '{caller.name}' with object id '{caller.object_id}' is not in the directory any more."
+            raise LazurError("AuthorizationFailed", message, status=403)
+        return replace(caller, groups=self.principals.groups(caller.tenant, caller.object_id))
+
     async def submit(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> Record:
         """`FrontDoor.submit`."""
         accepted = await self.put(caller, id, body, api_version)

@@ -27,6 +27,10 @@ LOST_DOMAINS = "lost-domains"
 class FrontDoor(Protocol):
     """The request pipeline, for controllers that submit requests as a recorded caller."""
 
+    def present(self, caller: Caller) -> Caller:
+        """A recorded caller as its directory knows it now; raises `AuthorizationFailed` for one that is gone."""
+        ...
+
     async def submit(self, caller: Caller, id: ArmId, body: Any, api_version: str) -> Record:
         """Create or update; returns the committed document. Raises `LazurError`."""
         ...

@@ -32,6 +32,7 @@ from lazur.providers.resources.deployments.run import (
     nested_part,
     passing,
     references,
+    remember,
 )
 from lazur.providers.resources.deployments.shown import duration, providers, secure_outputs, template_hash
 from lazur.providers.resources.deployments.steps import adopt, all_outputs, pass_on, start
@@ -75,6 +76,7 @@ async def _begin(context: Context, record: Record) -> Plan:
     found = expand_record(context, record, given_parameters(context, record), around, record.changed)
     on_error = rollback.chosen(context, record)
     sealed = context.seal(json.dumps(found.parameters).encode(), f"{record.key}#values")
+    remember(context, record, sealed, found)
     allocated = {
         "run": record.intent["run"],
         "values": sealed,

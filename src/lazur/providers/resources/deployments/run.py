@@ -101,13 +101,18 @@ class Run:
         return run
 
     @cached_property
-    def caller(self) -> Caller:
-        """Who asked for the deployment: everything is done in this name, with the rights it has at that moment."""
+    def asker(self) -> Caller:
+        """Who asked for the deployment, as recorded."""
         return Caller.from_document(self.record.changed_by)
+
+    @property
+    def caller(self) -> Caller:
+        """In whose name everything is done: whoever asked, with the groups and rights of this moment; raises when gone."""
+        return self.context.front.present(self.asker)
 
     def id(self, text: str) -> ArmId:
         """The resource that a template's id names, in the directory of whoever deploys."""
-        return self.context.registry.canonical(ArmId.parse(text, self.caller.tenant))
+        return self.context.registry.canonical(ArmId.parse(text, self.asker.tenant))
 
     def get(self, text: str) -> Record | None:
         """The stored document that holds it."""
@@ -135,6 +140,10 @@ class Run:
         now = rfc3339(self.context.clock.now())
         place = self._places.get(id.lower(), len(self._places) + len(self.steps))
         return self.steps.setdefault(id.lower(), Step(id, place, verb, started=now))
+
+    @cached_property
+    def _keyed(self) -> list[tuple[str, Node]]:
+        return [(n.id.lower(), n) for n in self.nodes]
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -185,17 +194,15 @@ class Run:
     def startable(self, tried: set[str]) -> list[Node]:
         """Nodes to submit now: dependencies met, not submitted, not `tried` in this turn."""
         done = {k for k, s in self.steps.items() if s.state == SUCCEEDED}
-        begun = {k for k, s in self.steps.items() if not s.held}
+        passed = {k for k, s in self.steps.items() if not s.held} | tried
         return [
-            node
-            for node in self.nodes
-            if node.id.lower() not in begun | tried and all(d.lower() in done for d in node.depends_on)
+            node for key, node in self._keyed if key not in passed and all(d.lower() in done for d in node.depends_on)
         ]
 
     def references(self) -> list[Reference]:
         """What must wake the deployment when it changes."""
         ids = [*(n.id for n in self.nodes), *(s.id for s in self.steps.values() if s.verb == DELETE), *self.also]
-        return references(self.context, self.record, ids, self.caller.tenant)
+        return references(self.context, self.record, ids, self.asker.tenant)
 
     def failures(self) -> list[LazurError]:
         """Why the run cannot end well, every cause."""
@@ -233,11 +240,18 @@ def _expansion(context: Context, record: Record) -> Expansion:
         values = json.loads(context.unseal(record.allocated["values"], f"{record.key}#values"))
         around = Surroundings(**record.allocated["around"])
         now = datetime.fromisoformat(record.allocated["started"])
-        found = known[key] = expand_record(context, record, values, around, now)
-        if len(known) > _KEPT:
-            known.popitem(last=False)
-    known.move_to_end(key)
+        found = expand_record(context, record, values, around, now)
+    remember(context, record, record.allocated["values"], found)
     return found
+
+
+def remember(context: Context, record: Record, values: str, found: Expansion) -> None:
+    """Keep an expansion for the turns to come: `values` are the sealed ones it was made with."""
+    known = _expansions.setdefault(context.registry, OrderedDict())
+    known[(record.uid, values)] = found
+    known.move_to_end((record.uid, values))
+    if len(known) > _KEPT:
+        known.popitem(last=False)
 
 
 def expand_record(

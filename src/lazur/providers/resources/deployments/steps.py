@@ -63,7 +63,7 @@ def adopt(run: Run) -> None:
         known = run.steps.get(node.id.lower())
         if record is None or node.existing or known is not None or record.changed < run.began:
             continue
-        if record.changed_by.get("object_id") == run.caller.object_id:
+        if record.changed_by.get("object_id") == run.asker.object_id:
             submitted(run, run.step(node.id, CREATE), record)
 
 
