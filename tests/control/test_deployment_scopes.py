@@ -76,6 +76,26 @@ def test_a_directory_reaches_its_subscriptions() -> None:
     in_a_cloud(story)
 
 
+def test_a_management_group_is_a_scope_and_can_be_made_by_a_template() -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        directory = everywhere(cloud)
+        made = directory.resource("Microsoft.Management/managementGroups", "mg1")
+        there = resource("Microsoft.Management/managementGroups", "mg1", {"properties": {"displayName": "One"}})
+        below = at("Microsoft.Management/managementGroups/mg1", "below", [], location="local")
+        assert await above(cloud, directory, [there, {**below, "dependsOn": [str(made)]}]) is None
+        assert state(cloud, made.resource(DEPLOYMENTS, "below")) == "Succeeded"
+        deep = at(str(cloud.subscription), "deep", [group_of("made")], location="local")
+        outputs = {"where": {"type": "string", "value": "[managementGroup().name]"}}
+        assert await above(cloud, made, [deep], outputs=outputs) is None
+        shown = cloud.show(made.resource(DEPLOYMENTS, "d"))
+        assert shown["id"] == f"{made}/providers/{DEPLOYMENTS}/d"
+        assert shown["properties"]["outputs"]["where"]["value"] == "mg1"
+        assert state(cloud, cloud.group("made")) == "Succeeded"
+        assert await above(cloud, directory.resource("Microsoft.Management/managementGroups", "absent"), []) is not None
+
+    in_a_cloud(story)
+
+
 def test_a_group_deploys_to_another() -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         other = await cloud.with_group("other")
