@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from ipaddress import IPv4Network
 from pathlib import Path
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE = "5s"
 _HOST = re.compile(r"(?:https?|ftp|socks[45]h?)://(?:[^/@\s\"']*@)?([A-Za-z0-9._-]+)")
 _FILES: Mapping[str, tuple[str, ...]] = {
     "apt": (
@@ -51,22 +50,13 @@ def addresses(hosts: Collection[str]) -> dict[str, list[str]]:
     """The IPv4 addresses of every host, asked for all at once and as this machine's programs ask."""
     with ExitStack() as asking:
         asked = {host: asking.enter_context(_asked(host)) for host in sorted(hosts)}
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        return {host: _answer(process, deadline - time.monotonic()) for host, process in asked.items()}
+        said = {host: process.communicate()[0] for host, process in asked.items()}
+    return {host: sorted({line.split()[0] for line in text.splitlines() if line.strip()}) for host, text in said.items()}
 
 
 def _asked(host: str) -> subprocess.Popen[str]:
-    command = ["getent", "ahostsv4", host]
+    command = ["timeout", _PATIENCE, "getent", "ahostsv4", host]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
-
-
-def _answer(process: subprocess.Popen[str], seconds: float) -> list[str]:
-    try:
-        said, _ = process.communicate(timeout=max(0.0, seconds))
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return []
-    return sorted({line.split()[0] for line in said.splitlines() if line.strip()})
 
 
 def _in_files(environment: Mapping[str, str], root: Path) -> Iterator[tuple[str, str]]:
