@@ -169,3 +169,31 @@ def test_a_guest_sees_themselves_only() -> None:
             assert reply.status == (200 if path == "organization" else 403)
 
     at_the_desk(test)
+
+
+def test_role_assignments_are_the_same_roles_in_another_form() -> None:
+    async def test(desk: Desk) -> None:
+        user = await desk.user(1)
+        path = "roleManagement/directory/roleAssignments"
+        assert USER_ADMINISTRATOR in (await desk.ask("GET", "roleManagement/directory/roleDefinitions")).names("id")
+        shown = await desk.ask("GET", "directoryRoleTemplates?$filter=displayName eq 'User Administrator'")
+        assert shown.names("id") == [USER_ADMINISTRATOR]
+        active = await desk.ask("POST", "directoryRoles", {"roleTemplateId": USER_ADMINISTRATOR})
+        active.refused(400, "Request_BadRequest", "conflicting object")
+        body = {"principalId": user.object_id, "roleDefinitionId": USER_ADMINISTRATOR, "directoryScopeId": "/"}
+        (await desk.ask("POST", path, body, who=user.object_id)).refused(*DENIED)
+        made = await desk.post(path, body)
+        (await desk.ask("POST", path, body)).refused(400, "Request_BadRequest", "conflicting object")
+        assert (await desk.get(f"{path}/{made['id']}"))["principalId"] == user.object_id
+        mine = await desk.ask("GET", f"{path}?$filter=principalId eq '{user.object_id}'")
+        assert mine.names("roleDefinitionId") == [USER_ADMINISTRATOR]
+        role = f"directoryRoles(roleTemplateId='{USER_ADMINISTRATOR}')"
+        assert (await desk.ask("GET", f"{role}/members")).names("id") == [user.object_id]
+        assert (await desk.ask("DELETE", f"{path}/{made['id']}")).status == 204
+        (await desk.ask("GET", f"{path}/{made['id']}")).refused(404, "Request_ResourceNotFound")
+        group = {**body, "principalId": "aaaaaaaa-0000-4000-8000-00000000000f"}
+        (await desk.ask("POST", path, group)).refused(404, "Request_ResourceNotFound")
+        elsewhere = {**body, "directoryScopeId": "/x"}
+        (await desk.ask("POST", path, elsewhere)).refused(400, "Request_BadRequest", "directoryScopeId")
+
+    at_the_desk(test)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lazur.identity.graph import applications, credentials, directory, groups, links, principals, users
+from lazur.identity.graph import applications, credentials, directory, groups, links, principals, roles, users
 from lazur.identity.graph.errors import bad, body, no_segment
 from lazur.identity.graph.query import Query
 from lazur.identity.graph.request import Answer, Asked, Stage
@@ -76,11 +76,20 @@ _TABLE: Sequence[tuple[str, str, Handler]] = (
     ("POST", "directoryobjects/getbyids", directory.by_ids),
     ("GET", "directoryobjects/{}", directory.object_got),
     ("DELETE", "directoryobjects/{}", directory.object_deleted),
-    ("GET", "directoryroles", directory.roles),
-    ("GET", "directoryroles/{}", directory.role),
-    ("GET", "directoryroles/{}/members", directory.role_members),
-    ("POST", "directoryroles/{}/members/$ref", directory.role_given),
-    ("DELETE", "directoryroles/{}/members/{}/$ref", directory.role_taken),
+    ("GET", "directoryroles", roles.roles),
+    ("POST", "directoryroles", roles.activated),
+    ("GET", "directoryroles/{}", roles.role),
+    ("GET", "directoryroles/{}/members", roles.role_members),
+    ("POST", "directoryroles/{}/members/$ref", roles.role_given),
+    ("DELETE", "directoryroles/{}/members/{}/$ref", roles.role_taken),
+    ("GET", "directoryroletemplates", roles.templates),
+    ("GET", "directoryroletemplates/{}", roles.template),
+    ("GET", "rolemanagement/directory/roledefinitions", roles.definitions),
+    ("GET", "rolemanagement/directory/roledefinitions/{}", roles.definition),
+    ("GET", "rolemanagement/directory/roleassignments", roles.assignments),
+    ("POST", "rolemanagement/directory/roleassignments", roles.assignment_made),
+    ("GET", "rolemanagement/directory/roleassignments/{}", roles.assignment),
+    ("DELETE", "rolemanagement/directory/roleassignments/{}", roles.assignment_removed),
     ("GET", "organization", directory.organizations),
     ("POST", "organization", directory.founded),
     ("GET", "organization/{}", directory.organization),

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lazur.identity.directory import Edit, Remove, Write
+from lazur.identity.directory import Edit, Write
 from lazur.identity.graph.errors import bad, denied, not_found, not_here
 from lazur.identity.graph.links import need_to_follow
 from lazur.identity.graph.models import GraphModel, Name, PasswordProfile, decoded
@@ -21,26 +21,15 @@ from lazur.identity.graph.scene import ROLES, Scene
 from lazur.identity.graph.shapes import ODATA_TYPES, moment, typed
 from lazur.identity.graph.users import check_password
 from lazur.identity.objects import (
-    APPLICATION_ADMINISTRATOR,
-    DIRECTORY_READERS,
     GLOBAL_ADMINISTRATOR,
-    USER_ADMINISTRATOR,
     DirectoryObject,
     Link,
-    ServicePrincipal,
     Tenant,
     User,
 )
-from lazur.kernel.ids import derived
 
 _IDS_AT_ONCE = 1000
 _GROUPS_AT_ONCE = 20
-_DIRECTORY_ROLES = {
-    GLOBAL_ADMINISTRATOR: ("Global Administrator", "Can manage all aspects of the directory."),
-    USER_ADMINISTRATOR: ("User Administrator", "Can manage users and groups."),
-    APPLICATION_ADMINISTRATOR: ("Application Administrator", "Can manage applications and service principals."),
-    DIRECTORY_READERS: ("Directory Readers", "Can read the directory."),
-}
 
 
 # -- objects of any kind ----------------------------------------------------------------------------------------------
@@ -205,77 +194,6 @@ async def domain(asked: Asked, id: str) -> Answer:
     if found is None:
         raise not_found(id)
     return asked.row(found, "domains")
-
-
-# -- directory roles --------------------------------------------------------------------------------------------------
-
-
-def _role(scene: Scene, template: str) -> Shown:
-    name, description = _DIRECTORY_ROLES[template]
-    return {"id": derived(scene.tenant_id, template), "deletedDateTime": None, "description": description,
-            "displayName": name, "roleTemplateId": template}  # fmt: skip
-
-
-def _template(scene: Scene, id: str) -> str:
-    """The role of that id, of that template id, or `roleTemplateId=…`."""
-    wanted = id.rpartition("=")[2].lower()
-    for template in _DIRECTORY_ROLES:
-        if wanted in (template, derived(scene.tenant_id, template)):
-            return template
-    raise not_found(wanted)
-
-
-async def roles(asked: Asked) -> Answer:
-    """GET directoryRoles"""
-    asked.scene.need_to_read(User)
-    return asked.rows([_role(asked.scene, template) for template in _DIRECTORY_ROLES], "directoryRoles")
-
-
-async def role(asked: Asked, id: str) -> Answer:
-    """GET directoryRoles/{id}"""
-    asked.scene.need_to_read(User)
-    return asked.row(_role(asked.scene, _template(asked.scene, id)), "directoryRoles")
-
-
-async def role_members(asked: Asked, id: str) -> Answer:
-    """GET directoryRoles/{id}/members"""
-    scene = asked.scene
-    scene.need_to_read(User)
-    objects = scene.directory.objects
-    holders = scene.directory.linked("role", _template(scene, id))
-    return asked.objects([objects[holder] for holder in holders if holder in objects], "directoryObjects")
-
-
-async def role_given(asked: Asked, id: str) -> Answer:
-    """POST directoryRoles/{id}/members/$ref"""
-    holder = str(asked.body.get("@odata.id") or "").rstrip("/").rpartition("/")[2].lower()
-
-    def edit(scene: Scene) -> Sequence[Edit]:
-        scene.need(ROLES)
-        found = scene.object(holder)
-        if not isinstance(found, User | ServicePrincipal):
-            raise bad("A directory role is held by a user or a service principal.", "@odata.id")
-        return [Write(Link("role", scene.tenant_id, _template(scene, id), found.object_id))]
-
-    await asked.change(edit)
-    return NO_CONTENT
-
-
-async def role_taken(asked: Asked, id: str, holder: str) -> Answer:
-    """DELETE directoryRoles/{id}/members/{holder}/$ref"""
-
-    def edit(scene: Scene) -> Sequence[Edit]:
-        scene.need(ROLES)
-        template = _template(scene, id)
-        holders = scene.directory.linked("role", template)
-        if holder.lower() not in holders:
-            raise not_found(holder)
-        if template == GLOBAL_ADMINISTRATOR and len(holders) == 1:
-            raise bad("The last Global Administrator of a directory cannot be removed.")
-        return [Remove(Link("role", scene.tenant_id, template, holder.lower()))]
-
-    await asked.change(edit)
-    return NO_CONTENT
 
 
 # -- what there is nothing of -----------------------------------------------------------------------------------------

@@ -334,6 +334,16 @@ class AssignmentBody(GraphModel):
     resource_id: Guid
 
 
+class DirectoryAssignmentBody(GraphModel):
+    """A directory role given to a principal, over the whole directory."""
+
+    principal_id: Guid
+    role_definition_id: Guid
+    directory_scope_id: Annotated[str, Field(pattern="^/$")] = "/"
+    resource_scope: Annotated[str, Field(pattern="^/$")] = "/"
+    condition: None = None
+
+
 def decoded(model: type[T], body: Mapping[str, Any], resource: str) -> T:
     """`body` as a `model`; annotations are dropped, null means the default, and all faults come at once."""
     try:
