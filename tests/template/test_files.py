@@ -1,7 +1,8 @@
 """Whole templates, deployed in a cloud through its front door; what came of each stands in the `expected` file beside it.
 
 `{rg}` and `{sub}` stand for the ids of group and subscription. Of resources only the properties named are compared.
-`first` are files deployed before, `groups` further groups, `never` text that nothing the cloud keeps or answers may hold.
+`first` are files deployed before, `scope` is `subscription` where it is not a group, `never` is text that nothing the cloud
+keeps or answers may hold. What was deployed makes no difference when `whatIf` is asked of it again.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class Deployed:
         self.expected: dict[str, Any] = json.loads(
             expected.replace("{rg}", self.group).replace("{sub}", self.subscription)
         )
+        self.above = self.expected.get("scope") == "subscription"
+        if self.above:
+            self.id = self.id.replace(self.group, self.subscription)
 
     def at(self, name: str) -> str:
         """The id of a resource: of this group, or `group:` of another."""
@@ -46,11 +50,25 @@ class Deployed:
         base = f"{self.subscription}/resourceGroups/{group}" if colon else self.group
         return f"{base}/providers/{rest}"
 
-    async def run(self) -> tuple[Answer, dict[str, Any]]:
-        """Deploy, as az sends it, and wait; the first answer and what the deployment shows in the end."""
+    @property
+    def body(self) -> bytes:
+        """The request as az sends it."""
         values = {name: {"value": value} for name, value in self.expected.get("parameters", {}).items()}
-        body = f'{{"properties": {{"mode": "Incremental", "parameters": {json.dumps(values)}, template: {self.text}}}}}'
-        first = await self.door.ask("PUT", self.id, version=VERSION, raw=body.encode())
+        properties = f'{{"mode": "Incremental", "parameters": {json.dumps(values)}, template: {self.text}}}'
+        location = '"location": "local", ' if self.above else ""
+        return f'{{{location}"properties": {properties}}}'.encode()
+
+    async def changes(self) -> dict[str, Any]:
+        """What the cloud says a deployment would change, by id."""
+        answer = await self.door.ask("POST", f"{self.id}/whatIf", version=VERSION, raw=self.body)
+        assert answer.status == 200 and answer.json["status"] == "Succeeded", answer.raw
+        for text in self.expected.get("never", ()):
+            assert text not in answer.raw.decode()
+        return {change["resourceId"]: change for change in answer.json["properties"]["changes"]}
+
+    async def run(self) -> tuple[Answer, dict[str, Any]]:
+        """Deploy and wait; the first answer and what the deployment shows in the end."""
+        first = await self.door.ask("PUT", self.id, version=VERSION, raw=self.body)
         if first.status >= 400:
             return first, {}
         await self.door.is_idle()
@@ -80,12 +98,18 @@ def test_every_file_comes_to_what_it_says(name: str) -> None:
             before.id += "0"
             _, shown = await before.run()
             assert shown["provisioningState"] == "Succeeded", shown
+        if "error" not in expected:
+            kinds = {change["changeType"] for change in (await work.changes()).values()}
+            assert kinds <= {"Create", "Ignore", "Unsupported"}
         first, shown = await work.run()
         if "error" in expected:
             _check_error(expected["error"], first, shown)
         else:
             assert first.status in (200, 201), first.raw
             assert shown["provisioningState"] == "Succeeded", shown
+            again = await work.changes()
+            changed = [change for change in again.values() if change["changeType"] not in ("NoChange", "Ignore")]
+            assert changed == []
         for id, wanted in expected.get("resources", {}).items():
             found = await door.get(work.at(id))
             assert _differences(wanted, found) == [], id

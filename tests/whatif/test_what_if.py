@@ -151,6 +151,18 @@ def test_what_the_template_does_not_mention_is_ignored_or_deleted() -> None:
         assert changes[0]["before"]["name"] == "other"
 
 
+def test_children_apart_from_their_parent_are_no_deletions() -> None:
+    before = vnet("10.0.0.0/16", subnets=(subnet("a", "10.0.0.0/24"), subnet("gone", "10.0.9.0/24")))
+    child = wish("v/A", "Microsoft.Network/virtualNetworks/subnets", properties={"addressPrefix": "10.0.0.0/24"})
+    world = World({VNET: before, f"{VNET}/subnets/A": before["properties"]["subnets"][0]})
+    parent = wish(location="local", properties={"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}})
+    changes = world.ask(expanded(template([parent, child])))["properties"]["changes"]
+    assert [c["changeType"] for c in changes] == ["Modify", "NoChange"]
+    (deleted,) = changes[0]["delta"]
+    assert (deleted["path"], deleted["propertyChangeType"]) == ("properties.subnets", "Delete")
+    assert [item["name"] for item in deleted["before"]] == ["gone"]
+
+
 def test_ids_only() -> None:
     made = expanded(template([wish(**vnet("10.0.0.0/16")), wish("new", **vnet("10.0.0.0/16"))]))
     changes = World({VNET: vnet("10.0.0.0/8")}).ask(made, full=False)["properties"]["changes"]

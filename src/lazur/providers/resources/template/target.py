@@ -87,8 +87,8 @@ def _depth(template: Any) -> int:
         holder, depth = stack.pop()
         deepest = max(deepest, depth)
         resources = get(holder, "resources") if isinstance(holder, dict) else None
-        found = resources.values() if isinstance(resources, dict) else resources
-        for body in found if isinstance(resources, dict | list) else ():
+        found = list(resources.values()) if isinstance(resources, dict) else resources
+        for body in found if isinstance(found, list) else ():
             if not isinstance(body, dict):
                 continue
             stack.append((body, depth))

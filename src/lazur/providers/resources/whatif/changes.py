@@ -39,9 +39,10 @@ def what_if(
         return failed(found.faults)
     changes = []
     mentioned: set[str] = set()
+    apart = {place for step in found.resources if (place := shapes.place(step.node.id)) is not None}
     for step in found.resources:
         mentioned.add(step.node.id.lower())
-        changes.append(_told(step, current, shapes, full, foresee))
+        changes.append(_told(step, _without(apart, current), shapes, full, foresee))
     for id, document in others:
         if id.lower() not in mentioned:
             before = _document(id, document, shapes, document.get("apiVersion", "")) if full else None
@@ -97,6 +98,23 @@ def _told(step: Step, current: Current, shapes: Shapes, full: bool, foresee: For
     ignored = [no_effect(path, value) for path, value in shapes.ignored(node.id, _properties(step.body))]
     kind = "Modify" if changed else "NoChange"
     return _change(node.id, kind, before=before, after=after, delta=_hidden([*changed, *ignored], step) or None, **about)
+
+
+def _without(apart: set[tuple[str, str, str]], current: Current) -> Current:
+    """`current` without the children that the deployment deploys apart from their parents: they come again by themselves."""
+
+    def document(id: str) -> Mapping[str, Any] | None:
+        found = current(id)
+        lists = {(name, child) for parent, name, child in apart if parent == id.lower()}
+        if found is None or not lists:
+            return found
+        properties = dict(_properties(found))
+        for name in {name for name, _ in lists} & set(properties):
+            kept = [item for item in properties[name] if (name, str(item.get("name", "")).lower()) not in lists]
+            properties[name] = kept
+        return {**found, "properties": properties}
+
+    return document
 
 
 def _properties(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -37,6 +37,15 @@ class Shapes:
         child = self._registry.embedded(parsed)
         return child[1].spec if child is not None else None
 
+    def place(self, id: str) -> tuple[str, str, str] | None:
+        """Of a child that lives in its parent's document: the parent's key, the list it stands in and its name."""
+        try:
+            parsed = ArmId.parse(id)
+        except LazurError:
+            return None
+        child = self._registry.embedded(parsed)
+        return (str(parsed.parent).lower(), child[1].list, parsed.name.lower()) if child is not None else None
+
     def shown(self, id: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         """`properties` in the type's spelling, without what it ignores and without secrets."""
         return self._dump(id, properties, explicit=True)
