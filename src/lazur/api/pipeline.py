@@ -69,7 +69,7 @@ class Pipeline:
         self.clock = clock
         self.ids = ids
         self.presenter = Presenter(registry, store)
-        self._seal = seal
+        self.seal = seal
         self.unseal = unseal
         self.fetch = fetch
         self.authority = authority
@@ -277,7 +277,7 @@ class Pipeline:
         decision: Decision, related: Mapping[str, Record], api_version: str,
     ) -> Accepted:  # fmt: skip
         body = dict(decision.body or decoded.body)
-        secrets = {p: self._seal(json.dumps(v).encode(), f"{id.key}#{p}") for p, v in decoded.secrets.items()}
+        secrets = {p: self.seal(json.dumps(v).encode(), f"{id.key}#{p}") for p, v in decoded.secrets.items()}
         record = self._record(caller, declared, id, old, body, secrets, decision, api_version)
         if old is not None and record.generation == old.generation and record.body == old.body:
             return Accepted(old, False, self._running(old))

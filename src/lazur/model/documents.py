@@ -222,5 +222,7 @@ class Change:
     requires: Sequence[str] = ()
     unreferenced: Sequence[str] = ()
     settled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """Former key -> key: what the one wants of the outside world, the other wants from now on."""
     abandoned: str | None = None
     """A domain that nobody serves any more: all its desires are dropped."""

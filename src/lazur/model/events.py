@@ -20,7 +20,7 @@ def event(record: Record, caller: Caller, action: str, method: str, status: str,
         "name": caller.name,
     }
     return Event(
-        derived(record.uid, str(record.version), action, status), now, caller.correlation,
+        derived(record.uid, record.key, str(record.version), action, status), now, caller.correlation,
         (record.id.subscription or "").lower(), record.id.group or "", record.key, record.id.type, action,
         caller.name, caller.object_id, {k: v for k, v in claims.items() if v}, status, _WORDS.get(code, str(code)),
         "Error" if status == FAILED else "Informational", method, str(record.id),

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lazur.model.desire import Report
-from lazur.model.documents import Change, DesireRecord, Document, Entry, Event, Operation, Record, Reference
+from lazur.model.documents import Change, Claim, DesireRecord, Document, Entry, Event, Operation, Record, Reference
 
 
 class Store(Protocol):
@@ -52,6 +52,10 @@ class Store(Protocol):
 
     def claims(self, pool: str) -> dict[str, str]:
         """value -> owner of one pool: costs what the pool holds, where `holder` and `free` do not."""
+        ...
+
+    def held(self, owner: str) -> Sequence[Claim]:
+        """Everything `owner` holds, of all pools."""
         ...
 
     def holder(self, pool: str, value: str) -> str | None:

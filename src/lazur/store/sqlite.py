@@ -254,6 +254,10 @@ class SqliteStore:
     def claims(self, pool: str) -> dict[str, str]:
         return dict(self._reader.execute("SELECT value, owner FROM claims WHERE pool = ?", (pool,)).fetchall())
 
+    def held(self, owner: str) -> Sequence[Claim]:
+        rows = self._reader.execute("SELECT pool, value FROM claims WHERE owner = ? ORDER BY pool, value", (owner,))
+        return [Claim(pool, value, owner) for pool, value in rows]
+
     def holder(self, pool: str, value: str) -> str | None:
         row = self._reader.execute("SELECT owner FROM claims WHERE pool = ? AND value = ?", (pool, value)).fetchone()
         return row[0] if row else None
@@ -399,6 +403,8 @@ def _apply(db: sqlite3.Connection, change: Change) -> _Touched:
         claims += [] if held is None else _hold(db, source, held)
     if change.desires_of is not None:
         names |= _want(db, change.desires_of, change.desires)
+    for former, key in change.moved.items():
+        db.execute("UPDATE desires SET owner = ? WHERE owner = ?", (key, former))
     if change.abandoned is not None:
         db.execute("DELETE FROM desires WHERE domain = ?", (change.abandoned,))
     for document in change.documents:
