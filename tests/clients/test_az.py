@@ -315,9 +315,32 @@ def test_template_deployment(az: Az, tmp_path: Path) -> None:
     assert done["properties"]["outputs"] == {"address": {"type": "String", "value": address}}
     assert az("deployment group show -g web -n dep")["properties"]["provisioningState"] == "Succeeded"
     rows = az("deployment operation group list -g web -n dep")
-    assert [r["properties"]["targetResource"]["resourceName"] for r in rows] == ["a-ip"]
+    targets = [r["properties"]["targetResource"] for r in rows]
+    assert targets[0]["resourceName"] == "a-ip" and targets[1:] == [None]
+    assert rows[1]["properties"]["provisioningOperation"] == "EvaluateDeploymentOutput"
     assert az("deployment group export -g web -n dep")["contentVersion"] == "1.0.0.0"
     assert "dep" in names(az("deployment group list -g web"))
+
+
+def test_deployments_above_and_taken_back(az: Az, tmp_path: Path) -> None:
+    file = tmp_path / "azuredeploy.json"
+    file.write_text(TEMPLATE)
+    told = az("deployment group what-if -g web -f {file} -p prefix=w --no-pretty-print", file=file)
+    kinds = {c["resourceId"].rpartition("/")[2]: c["changeType"] for c in told["changes"]}
+    assert kinds["w-ip"] == "Create" and kinds["a-ip"] == "Ignore"
+    schema = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#"
+    kind = "Microsoft.Resources/resourceGroups"
+    group = {"type": kind, "apiVersion": "2024-11-01", "name": "by-template", "location": "local"}
+    file.write_text(json.dumps({"$schema": schema, "contentVersion": "1.0.0.0", "resources": [group]}))
+    done = az("deployment sub create -l local -n above -f {file}", file=file)
+    assert done["properties"]["provisioningState"] == "Succeeded" and done["location"] == "local"
+    assert az("group exists -n by-template") is True
+    rows = az("deployment operation sub list -n above")
+    assert rows[0]["properties"]["targetResource"]["resourceName"] == "by-template"
+    assert "above" in names(az("deployment sub list"))
+    assert "cannot be cancelled" in az.refused("deployment sub cancel -n above")
+    assert az("deployment sub delete -n above") is None
+    assert "above" not in names(az("deployment sub list"))
 
 
 def test_template_that_is_wrong(az: Az, tmp_path: Path) -> None:
