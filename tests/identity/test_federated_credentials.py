@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
@@ -117,6 +121,16 @@ def test_signatures() -> None:
         for junk in ("x", "a.b.c", "..", "x" * 30_000):
             refused(await by_assertion(made, junk), 700024, "invalid_client", 401)
         refused(await by_assertion(made, ""), 700024, "invalid_client", 401)
+        private = KEY.private_key
+        assert private is not None
+        for extra in ({"crit": ["x"], "x": 1}, {"crit": ["b64"], "b64": False}, {"alg": "none"}, {"alg": "HS256"}):
+            header = json.dumps({"alg": "RS256", "kid": "one", **extra}).encode()
+            signing = f"{base64.urlsafe_b64encode(header).rstrip(b'=').decode()}.{body}"
+            raw = private.sign(signing.encode(), padding.PKCS1v15(), hashes.SHA256())
+            forged = f"{signing}.{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}"
+            refused(await by_assertion(made, forged), 700024, "invalid_client", 401)
+        # What is not critical may be there.
+        assert (await by_assertion(made, token(made, extra={"own": "claim"}))).status == 200
         refused(await by_assertion(made, good, client_assertion_type="x"), 9002313)
         # One issuer with one key may leave its name out.
         alone = credential(keys={"keys": [KEY.as_dict(private=False)]})

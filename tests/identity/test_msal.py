@@ -6,9 +6,7 @@ import asyncio
 import base64
 import re
 import threading
-from collections.abc import Iterator
 from html import unescape
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,22 +21,12 @@ from lazur.identity.objects import Application, Certificate, FederatedCredential
 from lazur.identity.tokens import TokenRevoked
 from lazur.kernel.clock import SystemClock
 from tests.identity.flows import certificate, hidden, with_app
-from tests.identity.support import Served, Stamp, call, served, stamp
+from tests.identity.support import Served, Stamp, call, stamp
 
 msal = pytest.importorskip("msal", reason="msal is not installed: the client library was not tried")
 requests = pytest.importorskip("requests", reason="requests is not installed: the client library was not tried")
 
 SCOPES = ["https://management.azure.com//.default"]
-
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    directory: Path = tmp_path_factory.mktemp("pki")
-    with served(directory) as running, pytest.MonkeyPatch.context() as environment:
-        # A bundle already set in the environment would win over `verify`; set ours the way operators do.
-        environment.setenv("REQUESTS_CA_BUNDLE", str(running.ca))
-        environment.setenv("NO_PROXY", "localhost,127.0.0.1")
-        yield running
 
 
 def application(live: Served, kind: str, *arguments: Any, **more: Any) -> Any:

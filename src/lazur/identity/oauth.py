@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -99,6 +99,11 @@ class Audience:
             v1=False,
             capabilities=capabilities,
         )
+
+    def granted(self, scope: str) -> Audience:
+        """Itself, with what the sign-in was asked for before: who redeems a code need not repeat `offline_access`."""
+        scopes = scope.split()
+        return replace(self, openid=self.openid or "openid" in scopes, offline=self.offline or "offline_access" in scopes)
 
     def check(self, endpoints: Endpoints, directories: Directories, tenant: Tenant | None) -> Audience:
         """Itself, when there is such a service for the members of `tenant` (None: not decided yet); AADSTS500011 if not.

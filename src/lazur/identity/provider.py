@@ -181,7 +181,7 @@ class OpenIdProvider:
         defaults = {"scope": code.request.scope} | (
             {"resource": code.request.resource} if code.request.resource else {}
         )
-        asked = Audience.asked({**defaults, **form}, self.endpoints)
+        asked = Audience.asked({**defaults, **form}, self.endpoints).granted(code.request.scope)
         nonce = code.request.nonce or None
         return self._for_user(authority, form, client, user, asked, "code", code.grant, nonce)
 
@@ -191,7 +191,7 @@ class OpenIdProvider:
         device = self._devices.poll(code, client.app_id, authority.tenant.id if authority.tenant else "")
         grant = self._statements.grant()
         user = self._still(Refresh(device.user_id, device.home_id, client.app_id, device.approved, grant))
-        asked = Audience.asked({**device.asked, **form}, self.endpoints)
+        asked = Audience.asked({**device.asked, **form}, self.endpoints).granted(device.asked.get("scope", ""))
         return self._for_user(authority, form, client, user, asked, "device", grant)
 
     def _for_user(
