@@ -10,7 +10,7 @@ import os
 import sys
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin
-from urllib.request import Request, urlopen
+from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
 
 class Form(HTMLParser):
@@ -19,11 +19,14 @@ class Form(HTMLParser):
     def __init__(self, url: str, text: str) -> None:
         super().__init__()
         self.action, self.fields, self.asked = url, dict[str, str](), set[str]()
-        self._url = url
+        self._url, self._forms = url, 0
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
+        self._forms += tag == "form"
+        if self._forms > 1:
+            return
         if tag == "form":
             self.action = urljoin(self._url, found.get("action") or self._url)
         elif tag == "input" and found.get("type") == "hidden":
@@ -32,10 +35,10 @@ class Form(HTMLParser):
             self.asked.add(found["name"] or "")
 
 
-def opened(url: str, fields: dict[str, str] | None = None) -> Form:
+def opened(browser: OpenerDirector, url: str, fields: dict[str, str] | None = None) -> Form:
     """The page at `url`, or what it says when `fields` are posted to it."""
     data = urlencode(fields).encode() if fields is not None else None
-    with urlopen(Request(url, data), timeout=60) as answer:
+    with browser.open(Request(url, data), timeout=60) as answer:
         return Form(answer.url, answer.read().decode())
 
 
@@ -44,9 +47,10 @@ def main() -> None:
     known = {"username": os.environ["LAZUR_USER"], "password": os.environ["LAZUR_PASSWORD"]}
     if len(sys.argv) > 2:
         known["user_code"] = sys.argv[2]
-    page = opened(sys.argv[1])
+    browser = build_opener(HTTPCookieProcessor())
+    page = opened(browser, sys.argv[1])
     while page.asked or page.fields:
-        page = opened(page.action, {**page.fields, **{name: known[name] for name in page.asked}})
+        page = opened(browser, page.action, {**page.fields, **{name: known[name] for name in page.asked}})
 
 
 if __name__ == "__main__":

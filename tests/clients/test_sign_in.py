@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -62,7 +64,8 @@ def style(
     """The kind of authority the cloud is registered with."""
     arm, origin = cloud.environment["LAZUR_ENDPOINT"], cloud.environment["AZURE_AUTHORITY_HOST"]
     authority = origin if request.param == "AAD-like" else f"{origin}/adfs"
-    endpoints = {"resourceManager": arm, "management": arm, "activeDirectory": authority, "activeDirectoryResourceId": arm}
+    endpoints = {"resourceManager": arm, "management": arm, "activeDirectory": authority, "activeDirectoryResourceId": arm,
+                 "microsoftGraphResourceId": _graph(cloud)}  # fmt: skip
     file = tmp_path_factory.mktemp("cloud") / "endpoints.json"
     file.write_text(json.dumps({"endpoints": endpoints}))
     person("cloud register -n {style} --cloud-config @{file}", style=request.param, file=file)
@@ -70,6 +73,13 @@ def style(
     yield request.param
     person("cloud set -n AzureCloud")
     person("cloud unregister -n {style}", style=request.param)
+
+
+def _graph(cloud: Cloud) -> str:
+    """Where the directory is, as the cloud tells everybody."""
+    trust = ssl.create_default_context(cafile=cloud.environment["SSL_CERT_FILE"])
+    with urlopen(f"{cloud.environment['LAZUR_ENDPOINT']}/metadata/endpoints?api-version=2022-09-01", context=trust) as answer:
+        return str(json.load(answer)["microsoftGraphResourceId"])
 
 
 @pytest.fixture
@@ -91,6 +101,20 @@ def test_by_password(fresh: Person, style: str, cloud: Cloud, results: Results) 
     fresh(PASSWORD)
     assert fresh.signed_in()
     results.flow(f"user and password, {style}", fresh.name)
+
+
+def test_by_certificate(fresh: Person, style: str, results: Results) -> None:
+    fresh(SECRET)
+    scope = "/subscriptions/{lazur_subscription}"
+    made = fresh(f"ad sp create-for-rbac -n aztest-{style} --create-cert --role Reader --scopes {scope}")
+    fresh("account clear")
+    login = "login --service-principal -u {app} --certificate {file} --tenant {lazur_tenant}"
+    fresh(login, app=made["appId"], file=made["fileWithCertAndPrivateKey"])
+    assert fresh.signed_in()
+    results.flow(f"certificate, {style}", fresh.name)
+    fresh("account clear")
+    fresh(SECRET)
+    fresh("ad app delete --id {app}", app=made["appId"])
 
 
 def test_by_browser(fresh: Person, style: str, results: Results) -> None:
