@@ -16,7 +16,7 @@ from tests.clients.clouds import Cloud, obstacle, running
 from tests.clients.results import Results
 
 LOGIN = "login --service-principal -u {lazur_client_id} -p {lazur_client_secret} --tenant {lazur_tenant}"
-GROUPS = ("web", "other", "article", "sdk", "lts")
+GROUPS = ("web", "other", "article", "sdk", "lts", "drawn", "raised")
 """The resource groups the tests make."""
 
 
