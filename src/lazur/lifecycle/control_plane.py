@@ -114,6 +114,10 @@ class DirectoryPrincipals:
         directory = self._live.current.directory(tenant)
         return directory.groups_of(object_id) if directory else ()
 
+    def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
+        found = self._live.current.by_id[tenant].tenant
+        return found.display_name, found.names
+
 
 class ControlPlane:
     """API, identity and controllers of one stamp. `run` serves the loop; `app` answers HTTP."""

@@ -52,6 +52,10 @@ class Principals(Protocol):
         """The groups it is in, directly or through others."""
         ...
 
+    def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
+        """What a directory is called, and its domains, the default one first."""
+        ...
+
 
 @dataclass(frozen=True)
 class Role:

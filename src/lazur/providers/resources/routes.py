@@ -25,14 +25,14 @@ _SUBSCRIPTIONS = "Microsoft.Resources/subscriptions"
 
 def tenants(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`/tenants`: the directory the caller signed in to."""
-    stamp, zone = pipeline.stamp, f"{pipeline.stamp.region}.{pipeline.stamp.domain}"
+    name, domains = pipeline.principals.called(request.caller.tenant)
     item = {
         "id": f"/tenants/{request.caller.tenant}",
         "tenantId": request.caller.tenant,
-        "displayName": stamp.domain,
-        "defaultDomain": zone,
+        "displayName": name,
+        "defaultDomain": domains[0],
         "tenantType": "AAD",
-        "domains": [zone],
+        "domains": list(domains),
     }
     return {"value": [item]}
 
