@@ -86,6 +86,8 @@ BAD = [
     Bad("GET", f"{SUB}/resources", 400, "InvalidFilterInQueryString", "$filter", query="$filter=name"),
     *(Bad("GET", IP, 400, "InvalidTop", "$top", query=f"$top={n}") for n in ("0", "-1", "x", "%C2%B2", "9" * 5000)),
     *(Bad("GET", IP, 400, "InvalidSkipToken", "$skiptoken", query=f"$skiptoken={t}") for t in ("x", "LTU%3D", "%C3%A9")),
+    *(Bad("GET", f"{SUB}/providers/Microsoft.Network/locations/local/CheckDnsNameAvailability", 400, "InvalidDomainNameLabel",
+          "domainNameLabel", query=q) for q in ("", "domainNameLabel=Shop", "domainNameLabel=1a", "domainNameLabel=a%0a")),
     Bad("GET", f"{SUB}/providers/Microsoft.Compute/locations/mars/vmSizes", 400, "NoRegisteredProviderFound"),
     Bad("GET", f"{SUB}/providers/Microsoft.Compute/locations/local/operations/none", 404, "OperationNotFound"),
 ]  # fmt: skip

@@ -56,6 +56,14 @@ def test_names_of_the_network(tmp_path: Path) -> None:
     assert texts(ask(known, "ns.internal.lazur.internal.")) == ["168.63.129.16"]
 
 
+def test_what_the_switch_left_over_of_public_names(tmp_path: Path) -> None:
+    known = zones(tmp_path)
+    name = "shop.local.cloudapp.lazur.internal."
+    unknown, other = ask(known, name), ask(known, name, "AAAA")
+    assert (unknown.rcode(), other.rcode()) == (dns.rcode.NXDOMAIN, dns.rcode.NOERROR)
+    assert not unknown.answer and not other.answer and other.flags & dns.flags.AA
+
+
 def test_a_name_of_one_label_is_the_networks_own(tmp_path: Path) -> None:
     known = zones(tmp_path)
     assert texts(ask(known, "host-v1.")) == ["10.0.0.4"]

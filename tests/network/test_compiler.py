@@ -114,6 +114,17 @@ def test_a_vnet_alone_has_router_switches_dhcp_and_services() -> None:
     assert {c["chassis_name"] for c in of(rows, "HA_Chassis").values()} == set(HOSTS)
 
 
+def test_names_of_public_addresses_are_answered_in_every_network() -> None:
+    name = d.desire("name", {"uid": "n1", "id": "/n", "name": "Shop.local.cloudapp.lazur.internal", "address": "203.0.113.9"})
+    rows = compiled([*world(), name]).rows
+    assert of(rows, "DNS")["dns-public"]["records"] == {"shop.local.cloudapp.lazur.internal": "203.0.113.9"}
+    switches = of(rows, "Logical_Switch")
+    asked = {key for key, columns in switches.items() if Ref("DNS", "dns-public") in columns.get("dns_records", ())}  # type: ignore[operator]
+    assert asked == {"ls-s1", "ls-s2", "ls-t1"}, "a network with name servers of its own too"
+    assert "dns-public" not in of(compiled(world()).rows, "DNS")
+    assert compiled([name]).rows == {}
+
+
 def test_gateways_are_spread_and_stay_when_a_host_joins() -> None:
     vnets = [d.vnet(f"v{n}", 20 + n, []) for n in range(60)]
 

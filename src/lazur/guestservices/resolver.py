@@ -58,7 +58,8 @@ class Zones:
 
     def __init__(self, snapshot: Snapshot, vnet: str, internal_domain: str) -> None:
         self.internal = dns.name.from_text(internal_domain)
-        self.apexes = {self.internal}
+        # Names of public addresses lie beside the internal zone; the switch answers for each of them.
+        self.apexes = {self.internal, dns.name.from_text("cloudapp", self.internal.parent())}
         self.addresses: dict[dns.name.Name, list[str]] = {dns.name.from_text("ns", self.internal): [WIRE_SERVER]}
         self.names: dict[str, dns.name.Name] = {}
         for machine in snapshot.machines.values():

@@ -31,6 +31,12 @@ def main(what: str) -> None:
     json.dump(asyncio.run(facts(config)), sys.stdout)
 
 
+def public_names(database: Path) -> dict[str, str]:
+    """Names of public addresses with the addresses, from a store that may not be there yet."""
+    found = [r.allocated for r in snapshot(database)[0] if "fqdn" in r.allocated] if database.exists() else []
+    return {allocated["fqdn"]: allocated["address"] for allocated in found}
+
+
 def _snapshot(config: RoleConfig) -> tuple[Sequence[Record], Sequence[DesireRecord], Sequence[tuple[str, str]]]:
     return snapshot(Path(config.state) / "control.db")
 

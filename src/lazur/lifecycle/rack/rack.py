@@ -29,6 +29,7 @@ from lazur.lifecycle.checks import refuse, run_checks
 from lazur.lifecycle.guest_image import ensure_tiny_image
 from lazur.lifecycle.host_image import ensure_host_image, package_layer
 from lazur.lifecycle.hosts_file import HostsFile
+from lazur.lifecycle.inspect import public_names
 from lazur.lifecycle.rack import certificates, layout, network, processes
 from lazur.lifecycle.rack.commands import run
 from lazur.lifecycle.rack.container import Container, Mount, Recipe
@@ -297,7 +298,8 @@ class Rack:
         return None if " 200 " in f"{status} " else status or "it closed the connection"
 
     def _keep_names(self) -> None:
-        self._hosts_file.keep({name: str(address) for name, address in self.site.endpoint_addresses.items()})
+        names = {name: str(address) for name, address in self.site.endpoint_addresses.items()}
+        self._hosts_file.keep({**names, **public_names(self.paths.role_state(layout.CONTROL) / "control.db")})
 
     # Down
 

@@ -15,9 +15,25 @@ from lazur.providers.network.compiler.draft import Draft
 from lazur.providers.network.compiler.lb import arp_proxies, check_lb, compile_lb, compile_parked, exposed_nics, vnet_of
 from lazur.providers.network.compiler.memory import Memory
 from lazur.providers.network.compiler.nat import compile_nat
-from lazur.providers.network.compiler.nic import Port, compile_names, compile_port
+from lazur.providers.network.compiler.nic import (
+    Port,
+    compile_names,
+    compile_port,
+    compile_public_names,
+    link_public_names,
+)
 from lazur.providers.network.compiler.nsg import check_nsg, compile_security
-from lazur.providers.network.compiler.state import KINDS, LoadBalancer, Name, NetworkState, Nic, Nsg, Vnet, read
+from lazur.providers.network.compiler.state import (
+    KINDS,
+    LoadBalancer,
+    Name,
+    NetworkState,
+    Nic,
+    Nsg,
+    PublicName,
+    Vnet,
+    read,
+)
 from lazur.providers.network.compiler.vnet import compile_transit, compile_vnet
 
 __all__ = ["KINDS", "Compiled", "Compiler", "compile_network"]
@@ -49,6 +65,7 @@ class _Part:
     lbs: Sequence[LoadBalancer]
     nsgs: Mapping[str, Nsg]
     chassis: Sequence[str]
+    public_names: bool
 
 
 class Compiler:
@@ -72,9 +89,10 @@ class Compiler:
         for uid, vnet in state.vnets.items():
             guards = {s.nsg for s in vnet.subnets} | {n.nsg for n in nics[uid]}
             used = {g: nsgs[g] for g in sorted(g for g in guards if g in nsgs)}
-            part = _Part(vnet, nics[uid], self._plugged(vnet, nics[uid]), lbs[uid], used, chassis)
+            part = _Part(vnet, nics[uid], self._plugged(vnet, nics[uid]), lbs[uid], used, chassis, bool(state.names))
             rows |= self._parts.of(uid, part)
         rows |= compile_transit(state.vnets)
+        rows |= compile_public_names(state.names.values()) if state.vnets else {}
         for memory in (self._documents, self._balancers, self._groups, self._ports, self._parts):
             memory.forget()
         return Compiled(rows, faults)
@@ -92,6 +110,8 @@ class Compiler:
                     state.nics[desire.key] = nic
                 case LoadBalancer() as lb:
                     state.lbs[desire.key] = lb
+                case PublicName() as name:
+                    state.names[desire.key] = name
                 case LazurError() as fault:
                     state.faults[desire.kind, desire.key] = fault
         return state
@@ -147,6 +167,8 @@ def _compile(part: _Part) -> Rows:
         draft.place(port.row, port.columns)
         draft.link(port.switch, "ports", port.row)
     compile_names(draft, vnet, nics)
+    if part.public_names:
+        link_public_names(draft, vnet)
     exposed = {n.uid for n in nics if any(c.public_address for c in n.configurations)}
     exposed |= {uid for lb in lbs for uid in exposed_nics(lb)}
     compile_security(draft, vnet, part.nsgs, nics, frozenset(exposed))

@@ -5,13 +5,15 @@ Must never leave a port without a check of its source addresses unless the card 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from lazur.drivers.network.rows import Columns, Ref
+from lazur.drivers.network.rows import Columns, Ref, Rows
 from lazur.providers.network.compiler.draft import Draft, made, switch
-from lazur.providers.network.compiler.state import Nic, Subnet, Vnet
+from lazur.providers.network.compiler.state import Nic, PublicName, Subnet, Vnet
 from lazur.providers.network.compiler.vnet import dhcp_options
+
+PUBLIC_NAMES = Ref("DNS", "dns-public")
 
 
 class Port(NamedTuple):
@@ -50,6 +52,18 @@ def compile_names(draft: Draft, vnet: Vnet, nics: Sequence[Nic]) -> None:
     names = draft.put("DNS", f"dns-{vnet.uid}", records=records)
     for subnet in vnet.subnets:
         draft.link(switch(subnet.uid), "dns_records", names)
+
+
+def compile_public_names(names: Iterable[PublicName]) -> Rows:
+    """The names of public addresses, the same for every network; no row without one."""
+    records = {name.name: str(name.address) for name in names}
+    return {PUBLIC_NAMES: made("DNS", records=records)} if records else {}
+
+
+def link_public_names(draft: Draft, vnet: Vnet) -> None:
+    """Have the switches of a VNet answer for public names too, whatever name servers it has: they are the same everywhere."""
+    for subnet in vnet.subnets:
+        draft.link(switch(subnet.uid), "dns_records", PUBLIC_NAMES)
 
 
 def _records(vnet: Vnet, nics: Sequence[Nic]) -> Mapping[str, str]:

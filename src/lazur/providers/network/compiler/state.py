@@ -185,6 +185,15 @@ class LoadBalancer:
 
 
 @dataclass(frozen=True)
+class PublicName:
+    """The name of a public address under the region's domain."""
+
+    uid: str
+    name: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True)
 class NetworkState:
     """Everything wanted, by uid, and the faults of documents that could not be read."""
 
@@ -192,15 +201,18 @@ class NetworkState:
     nsgs: dict[str, Nsg] = field(default_factory=dict)
     nics: dict[str, Nic] = field(default_factory=dict)
     lbs: dict[str, LoadBalancer] = field(default_factory=dict)
+    names: dict[str, PublicName] = field(default_factory=dict)
     faults: dict[Name, LazurError] = field(default_factory=dict)
 
+
+Document = Vnet | Nsg | Nic | LoadBalancer | PublicName
 
 _UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _DNS_NAME = re.compile(r"[0-9A-Za-z_.-]{1,253}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
-def read(desire: Desire) -> Vnet | Nsg | Nic | LoadBalancer | LazurError:
+def read(desire: Desire) -> Document | LazurError:
     """What a desire asks for, or why that cannot be told."""
     try:
         if desire.payload["uid"] != desire.key:
@@ -382,8 +394,12 @@ def _nat_rule(p: Mapping[str, Any]) -> NatRule:
     )
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any]], Vnet | Nsg | Nic | LoadBalancer]] = {
-    "vnet": _vnet, "nsg": _nsg, "nic": _nic, "lb": _lb,
+def _public_name(p: Mapping[str, Any]) -> PublicName:
+    return PublicName(_uid(p["uid"]), (_dns_name(p["name"]) or "").lower(), IPv4Address(p["address"]))
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Document]] = {
+    "vnet": _vnet, "nsg": _nsg, "nic": _nic, "lb": _lb, "name": _public_name,
 }  # fmt: skip
 KINDS = frozenset(_READERS)
 """The kinds of desire a network is made of."""

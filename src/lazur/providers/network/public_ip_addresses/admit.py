@@ -9,7 +9,7 @@ from lazur.kernel.errors import LazurError
 from lazur.model.documents import Claim
 from lazur.model.resource import Decision, Facts
 from lazur.providers.network.common import free_address
-from lazur.providers.network.public_ip_addresses.resource import PublicIPAddressSpec
+from lazur.providers.network.public_ip_addresses.resource import LABELS, PublicIPAddressSpec
 
 
 def admit(spec: PublicIPAddressSpec, body: dict[str, Any], facts: Facts) -> Decision:
@@ -30,13 +30,13 @@ def admit(spec: PublicIPAddressSpec, body: dict[str, Any], facts: Facts) -> Deci
     allocated, claims = {"address": address}, [Claim("public", address, key)]
     label = spec.dns_settings.domain_name_label if spec.dns_settings else None
     if label:
-        holder = facts.pools.holder("label", label)
+        holder = facts.pools.holder(LABELS, label)
         if holder is not None and holder != key:
             message = f"DNS record {label} is already used by another public IP."
             path = "properties.dnsSettings.domainNameLabel"
             return Decision([LazurError("DnsRecordInUse", message, target=path, status=409)])
         allocated["fqdn"] = f"{label}.{facts.stamp.region}.cloudapp.{facts.stamp.domain}"
-        claims.append(Claim("label", label, key))
+        claims.append(Claim(LABELS, label, key))
     return Decision(allocated=allocated, claims=claims, body=body)
 
 

@@ -10,12 +10,17 @@ from lazur.model.fields import Caseless, Model, Mut
 from lazur.model.resource import Rendering, Resource
 from lazur.providers.network.common import API_VERSIONS
 
+LABELS = "label"
+"""Claim pool of the names under the region's domain."""
+LABEL = r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$"
+"""What Azure takes for a name."""
+
 
 class DnsSettings(Model):
     """A name for the address."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"fqdn"})
-    domain_name_label: Annotated[str | None, Field(pattern=r"^[a-z][a-z0-9-]{1,61}[a-z0-9]$")] = None
+    domain_name_label: Annotated[str | None, Field(pattern=LABEL)] = None
 
 
 class PublicIPAddressSpec(Model):
