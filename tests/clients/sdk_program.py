@@ -13,7 +13,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,7 +85,7 @@ def graph(credential: Any, method: str, path: str, body: Any) -> Any:
 
 def certified(credential: Any) -> tuple[str, str, bytes]:
     """A new application with a certificate: its client id, its principal's object id, key and certificate as PEM."""
-    key, now = rsa.generate_private_key(65537, 2048), datetime.now(timezone.utc)
+    key, now = rsa.generate_private_key(65537, 2048), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sdk")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(hours=1), now + timedelta(days=9))
     made = builder.sign(key, hashes.SHA256())

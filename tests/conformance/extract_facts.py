@@ -3,7 +3,7 @@
 `python -m tests.conformance.extract_facts OPERATIONS TREES`: a table of az's operations (module, src, method, path,
 api_version, accepted_status, final_state_via; read out of the az and SDK packages), and a folder of property trees (one JSON
 file per provider, `<type>@<version>` -> names with `^` read-only, `!` required, `~` write-only; made from Azure's Bicep
-types). Types that are in neither are ours alone: they belong into `facts/ours.txt`.
+types). Types without a tree belong into `facts/ours.txt`, with the reason.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ def _below(name: str, path: str) -> str | None:
         own = rf"{_SUBSCRIPTION}/resourcegroups(/\{{\w+\}}(?:/(?!providers|resources\b)\w+)?)?"
         found = re.fullmatch(own, path, re.IGNORECASE)
         return None if found is None else _anonymous(found[1]) if found[1] else "*subscription*"
-    type = re.escape(name)
+    type, above = re.escape(name), "" if BY_NAME[name].scopes == ("tenant",) else _GROUP
     if re.fullmatch(rf"{_SUBSCRIPTION}/providers/{type}", path, re.IGNORECASE):
         return "*subscription*"
-    found = re.fullmatch(rf"{_GROUP}/providers/{type}(/.*)?", path, re.IGNORECASE)
-    return None if found is None or "/providers/" in (found[2] or "") else _anonymous(found[2] or "")
+    found = re.fullmatch(rf"{above}/providers/{type}(?P<below>/.*)?", path, re.IGNORECASE)
+    below = (found["below"] or "") if found is not None else "/providers/"
+    return None if "/providers/" in below else _anonymous(below)
 
 
 def _anonymous(path: str) -> str:
