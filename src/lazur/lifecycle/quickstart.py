@@ -100,8 +100,9 @@ class Quickstart:
             done = ended.done()
             for operation in (await client.call("GET", f"{path}/operations"))["value"]:
                 said = operation["properties"]
-                target = said["targetResource"]
-                if said["provisioningState"] != "Running" and target["id"] not in told:
+                # The evaluation of the outputs is an operation as well, and works on no resource.
+                target = said.get("targetResource")
+                if target and said["provisioningState"] != "Running" and target["id"] not in told:
                     told.add(target["id"])
                     self._report(f"  {said['provisioningState'].lower():>9}  {target['resourceType']}/{target['resourceName']}")
             if done:
