@@ -38,7 +38,7 @@ def admit(spec: DiskSpec, body: dict[str, Any], facts: Facts) -> Decision:
 def _grows(disk: Record) -> list[LazurError]:
     """A data disk grows under its running guest; a disk that one booted from does so only while that is deallocated."""
     held = disk.status
-    if held.get("role") != "os" or held.get("power") == "deallocated":
+    if held.get("role") != "os" or held.get("idle"):
         return []
     message = (
         f"Cannot resize disk '{disk.id.name}' while it is attached to running VM '{held['machine']}'. Resizing a disk of an "

@@ -27,10 +27,10 @@ async def reconcile(context: Context, record: Record) -> Plan:
 
 
 def _holder(context: Context, record: Record) -> dict[str, Any]:
-    """The machine it is attached to and what that is doing, for whoever wants to grow it."""
+    """The machine it is attached to, and whether that is deallocated, for whoever wants to grow it."""
     machine = next(iter(context.sources(record, "Microsoft.Compute/virtualMachines").values()), None)
     if machine is None:
         return {}
     boots = machine.properties["storageProfile"]["osDisk"].get("managedDisk", {}).get("id", "").lower() == record.key
-    power = machine.status.get("power", "starting")
-    return {"machine": machine.id.name, "role": "os" if boots else "data", "power": power}
+    idle = machine.status.get("power") == "deallocated"
+    return {"machine": machine.id.name, "role": "os" if boots else "data", "idle": idle}

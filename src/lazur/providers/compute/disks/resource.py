@@ -85,8 +85,7 @@ class Disk(Resource[DiskSpec]):
         record = shown.record
         size = record.allocated.get("sizeBytes", 0)
         attached = bool(shown.users("virtualMachines"))
-        idle = record.status.get("power") == "deallocated"
-        state = ("Reserved" if idle else "Attached") if attached else "Unattached"
+        state = ("Reserved" if record.status.get("idle") else "Attached") if attached else "Unattached"
         return {
             "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
             "networkAccessPolicy": "AllowAll",
