@@ -156,3 +156,16 @@ async def _tag(cloud: Cloud, vm: ArmId, value: str) -> None:
     accepted = await cloud.plane.pipeline.patch(cloud.owner, vm, {"tags": {"a": value}}, VERSION)
     assert accepted.operation is not None
     await cloud.ended(accepted.operation)
+
+
+def test_two_wishes_of_one_kind_end_together() -> None:
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock).start()
+        vm, _ = await _machine(cloud)
+        await cloud.act(vm, "powerOff")
+        asked = [await cloud.plane.pipeline.act(cloud.owner, vm, "start", {}) for _ in range(2)]
+        for accepted in asked:
+            await cloud.ended(accepted.operation, 120)
+        await cloud.stop()
+
+    run_virtual(main)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from lazur.control.context import Context
 from lazur.control.plan import Canceled, Failed, Gone, Outcome, Plan, Ready, Waiting
 from lazur.kernel.errors import Conflict, LazurError
+from lazur.kernel.ids import derived
 from lazur.kernel.log import logger
 from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Entry, Event, Operation, Record
 from lazur.model.events import event
@@ -312,7 +314,9 @@ class Loop:
         method = operation.verb if verb in ("write", "delete") else "POST"
         caller = Caller.from_document(record.changed_by or record.created_by)
         code = 200 if operation.error is None else 409
-        return event(record, caller, right(record.id.type, verb), method, operation.status, self.context.clock.now(), code)
+        told = event(record, caller, right(record.id.type, verb), method, operation.status, self.context.clock.now(), code)
+        # Two of a kind (a start asked for twice) end at the same moment and stay two.
+        return replace(told, id=derived(operation.id, operation.status))
 
     def _extensions(self, record: Record) -> list[Record]:
         """What was put on `record` or on a child of it (locks, role assignments): it goes with it."""
