@@ -395,3 +395,95 @@ def test_nothing_to_go_back_to() -> None:
         assert error is not None and error.code == "InvalidOnErrorDeployment"
 
     in_a_cloud(story)
+
+
+# -- locks, crashes ---------------------------------------------------------------------------------------------------
+
+
+def locked(id: ArmId, level: str = "CanNotDelete") -> tuple[ArmId, dict[str, Any]]:
+    return id.resource("Microsoft.Authorization/locks", "kept"), {"properties": {"level": level}}
+
+
+def test_complete_stops_at_locks() -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        for name in ("kept", "loose"):
+            await cloud.put(public(group, name), {"location": "local", "properties": {}})
+        await cloud.put(*locked(public(group, "kept")))
+        error = await run(cloud, group, "d", [], "Complete")
+        assert error is not None and [d.code for d in error.details] == ["ScopeLocked"]
+        assert state(cloud, public(group, "kept")) == "Succeeded" and state(cloud, public(group, "loose")) == "absent"
+
+    in_a_cloud(story)
+
+
+def test_a_lock_keeps_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MANY", 2)
+    monkeypatch.setattr(history, "FEWER", 1)
+    monkeypatch.setattr(admit, "_MOST", 4)
+
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        await cloud.put(*locked(group))
+        for n in range(4):
+            assert await run(cloud, group, f"d{n}", []) is None
+        full = await run(cloud, group, "d4", [])
+        assert full is not None and full.code == "DeploymentQuotaExceeded"
+        await cloud.plane.pipeline.delete(cloud.owner, locked(group)[0], VERSION)
+        assert await run(cloud, group, "d3", []) is None
+        await cloud.settled()
+        assert await run(cloud, group, "d4", []) is None
+
+    in_a_cloud(story)
+
+
+@pytest.mark.parametrize("seconds", [0.9, 2.3])
+def test_complete_and_going_back_survive_a_control_plane_that_keeps_dying(seconds: float) -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        assert await run(cloud, group, "first", [*machines(group, "vm1"), address("ip")]) is None
+        body = deployment([*machines(group, "vm2"), WRONG])
+        body["properties"] |= {"mode": "Complete", "onErrorDeployment": {"type": "LastSuccessful"}}
+        accepted = await cloud.plane.pipeline.put(cloud.owner, named(group, "second"), body, VERSION)
+        assert accepted.operation is not None
+        for _ in range(60):
+            await cloud.clock.sleep(seconds)
+            found = cloud.world.store.operation(accepted.operation.id)
+            if found is not None and found.ended:
+                break
+            await cloud.kill("control")
+            await cloud.revive("control")
+        await cloud.settled()
+        shown = cloud.show(named(group, "second"))["properties"]
+        assert shown["provisioningState"] == "Failed" and shown["onErrorDeployment"]["provisioningState"] == "Succeeded"
+        left = {r.id.name for r in cloud.world.store.list(prefix=group.key + "/") if r.type != DEPLOYMENTS.lower()}
+        assert {n for n in left if not n.startswith(("vm1_", "vm1-", "vm2_"))} == {"vnet", "vm1", "ip"}, left
+        assert not cloud.audit()
+
+    in_a_cloud(story)
+
+
+def test_what_exists_and_is_deployed_too_is_deployed() -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        seen = {"type": f"{NETWORK}/publicIPAddresses", "apiVersion": VERSION, "name": "ip", "existing": True}
+        made = {k: v for k, v in address("ip").items() if k != "dependsOn"}
+        body = deployment({"seen": seen, "made": made}, languageVersion="2.0")
+        await cloud.put(named(group), body)
+        assert state(cloud, public(group, "ip")) == "Succeeded"
+
+    in_a_cloud(story)
+
+
+def test_whoever_leaves_the_directory_deploys_nothing_more() -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        gone: list[str] = []
+        front = cloud.plane.pipeline
+        kind = front.principals.kind
+        vm = group.resource(f"{COMPUTE}/virtualMachines", "vm1")
+        running = asyncio.create_task(deploy(cloud, group, [*machines(group, "vm1"), address("after", str(vm))]))
+        while state(cloud, vm) == "absent":
+            await cloud.clock.sleep(0.1)
+        front.principals.kind = lambda t, o: "" if o in gone else kind(t, o)  # type: ignore[method-assign]
+        gone.append(cloud.owner.object_id)
+        error = await running
+        assert error is not None and [d.code for d in error.details] == ["AuthorizationFailed"]
+        assert state(cloud, vm) == "Succeeded" and state(cloud, public(group, "after")) == "absent"
+
+    in_a_cloud(story)

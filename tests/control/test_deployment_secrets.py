@@ -156,3 +156,17 @@ def test_a_link_into_the_house_is_refused_before_anything_is_accepted(address: s
         assert state(cloud, named(group)) == "absent" and not cloud.web.asked
 
     in_a_cloud(story)
+
+
+def test_nobody_but_the_cloud_says_what_a_parent_says() -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        assert await run(cloud, group, "parent", [nested("inner", [address("ip")])]) is None
+        record = cloud.world.store.get(named(group, "inner").key)
+        assert record is not None
+        taken = {"parent": "x", "sealed": record.properties["nested"]["sealed"]}
+        for forged in ({}, "x", {"parent": "x", "sealed": "y"}, {"parent": "x", "sealed": 7}, taken):
+            error = await run(cloud, group, "other", [], nested=forged)
+            assert error is not None and error.target == "properties.nested"
+            assert state(cloud, named(group, "other")) == "absent"
+
+    in_a_cloud(story)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lazur.api.pipeline import Pipeline
+from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.providers.resources.deployments.resource import Placed
 from lazur.providers.resources.linked import Link, linked_parameters, linked_template, template_link
@@ -21,10 +22,10 @@ async def resolved(id: ArmId, body: Any, front: Pipeline) -> Any:
     key, properties = _member(body, "properties")
     if not isinstance(properties, dict):
         return body
-    found = dict(properties)
+    found, parent = dict(properties), _parent(id, properties, front)
     link_key, link = _member(properties, "templateLink")
     if link is not None:
-        loaded = await linked_template(template_link(link, _parent(id, properties, front)), front.fetch)
+        loaded = await linked_template(template_link(link, parent), front.fetch)
         found.pop(_member(properties, "template")[0], None)
         found[link_key] = _kept(loaded.link)
         found["template"] = Placed(loaded.template, loaded.locate)
@@ -56,9 +57,14 @@ def _kept(link: Link) -> dict[str, str]:
 
 
 def _parent(id: ArmId, properties: Mapping[str, Any], front: Pipeline) -> Link | None:
-    """The link of the deployment around this one, for relative paths; only the cloud itself can say which that is."""
+    """The link of the deployment around this one, for relative paths. Only the cloud itself can say which that is."""
     nested = _member(properties, "nested")[1]
-    if not isinstance(nested, dict) or not isinstance(nested.get("sealed"), str):
+    if nested is None:
         return None
-    link = json.loads(front.unseal(nested["sealed"], f"{id.key}#nested")).get("link")
+    try:
+        link = json.loads(front.unseal(nested["sealed"], f"{id.key}#nested"))["link"]
+    except Exception as error:
+        # Whatever is wrong with it: the cloud did not write it.
+        message = "The property 'nested' is the cloud's own and cannot be set."
+        raise LazurError("InvalidRequestContent", message, target="properties.nested") from error
     return Link(link["uri"], link.get("query", "")) if link else None
