@@ -26,6 +26,11 @@ def locked(source: str, principal: str) -> None:
     _log.warning("locked out", source=source, object=principal)
 
 
+def renewed(tenant: str, principal: str) -> None:
+    """Somebody chose a new password while signing in."""
+    _log.info("password changed", tenant=tenant, object=principal)
+
+
 def ended(grant: str, reason: str) -> None:
     """A sign-in was ended before its time."""
     _log.warning("sign-in ended", grant=grant, reason=reason)

@@ -6,9 +6,11 @@ Must never send anything to an address that is not registered for the applicatio
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -125,6 +127,14 @@ class Interactive:
         """Refuse a person who was signed in elsewhere but is disabled here, or belongs to another tenant."""
         self._signin.may(user, authority)
 
+    def renewing(self, kept: Mapping[str, str]) -> User:
+        """Whose password a page was made to change; AADSTS70008 when it was changed since."""
+        directory = self._directory.current.directory(kept["tenant"])
+        user = directory.user(kept["user"]) if directory else None
+        if user is None or password_version(user) != kept["old"] or not user.enabled:
+            raise OAuthError("invalid_request", 70008, "This page has expired. Start again from your program.")
+        return user
+
     def app_name(self, client_id: str) -> str:
         """What to call an application on a page."""
         app = self._directory.current.application(client_id)
@@ -182,6 +192,11 @@ class Interactive:
 
     def _tenant(self, user: User) -> Tenant | None:
         return self._directory.current.tenant(user.tenant_id)
+
+
+def password_version(user: User) -> str:
+    """Differs once the password was changed, and says nothing about it."""
+    return hashlib.sha256(user.password_hash.encode()).hexdigest()
 
 
 def client_info(user: User) -> str:

@@ -16,12 +16,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from lazur.identity import forms, pages
-from lazur.identity.authorize import Interactive
+from lazur.identity.authorize import Interactive, password_version
 from lazur.identity.codes import PAGE_LIFE, AuthorizeRequest
 from lazur.identity.devices import Device
 from lazur.identity.oauth import Authority, OAuthError
 from lazur.identity.objects import User
 from lazur.identity.provider import OpenIdProvider
+from lazur.identity.signin import MustChange
 
 PRIVATE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 COOKIE = "__Host-lazur-signin"
@@ -74,6 +75,8 @@ class _Pages:
         segment = str(request.path_params["tenant"])
         authority = self._provider.authority(segment, "/v2.0/" in request.url.path)
         fields = await forms.form(request) if request.method == "POST" else forms.query(request)
+        if request.method == "POST" and "renewal" in fields:
+            return await self._renewed(request, browser, fields)
         if request.method == "POST" and "sealed" in fields:
             return await self._posted(request, authority, browser, fields)
         asked = self._steps.authorize(authority, fields)
@@ -97,6 +100,8 @@ class _Pages:
                 return await self._leave(fields["outside"], authority, browser, journey)
             user = await self._steps.user(authority, name, fields.get("password", ""), forms.source(request))
             return self._deliver(asked, self._steps.answer(asked, user))
+        except MustChange as must:
+            return self._renew(must.user, browser, {"kind": "authorize", "sealed": fields["sealed"]}, asked.redirect_uri)
         except OAuthError as error:
             return self._sign_in(authority, asked, browser, hint=name, error=error)
 
@@ -128,6 +133,8 @@ class _Pages:
         if request.method == "GET":
             return self._ask_code(browser)
         fields = await forms.form(request)
+        if "renewal" in fields:
+            return await self._renewed(request, browser, fields)
         source = forms.source(request)
         kept = self._steps.statements.from_page("device", browser, fields.get("sealed", ""))
         try:
@@ -146,6 +153,8 @@ class _Pages:
                 return await self._leave(fields["outside"], authority, browser, journey)
             user = await self._steps.user(authority, name, fields.get("password", ""), source)
             return self._approve(device, user)
+        except MustChange as must:
+            return self._renew(must.user, browser, {"kind": "device", "user_code": device.user_code})
         except OAuthError as error:
             return self._device_sign_in(device, browser, hint=name, error=error)
 
@@ -184,6 +193,10 @@ class _Pages:
         """The answer of an outside provider: go on where the person left."""
         statements = self._steps.statements
         user, journey = await self._provider.federations.finish(forms.query(request), statements, browser)
+        return self._go_on(request, browser, user, journey)
+
+    def _go_on(self, request: Request, browser: str, user: User, journey: dict[str, Any]) -> Response:
+        """Take up what `user`, who has signed in by another page, came for."""
         if journey["kind"] == "device":
             device = self._steps.device(journey["user_code"], forms.source(request))
             self._steps.may(user, self._steps.device_authority(device))
@@ -191,6 +204,28 @@ class _Pages:
         asked = self._steps.resumed(browser, journey["sealed"])
         self._steps.may(user, self._steps.authority(asked))
         return self._deliver(asked, self._steps.answer(asked, user))
+
+    # --- a password that must be changed ----------------------------------------------------------------------------
+
+    def _renew(
+        self, user: User, browser: str, journey: dict[str, Any], target: str = "", error: OAuthError | None = None
+    ) -> Response:
+        kept = {"tenant": user.tenant_id, "user": user.object_id, "old": password_version(user)}
+        fields = {**kept, "journey": journey, "target": target}
+        hidden = {"renewal": self._steps.statements.page("new-password", browser, fields)}
+        page = pages.new_password(self._frame(), hidden, user.upn, error=error.message if error else "")
+        return _html(page, target, status=error.status if error else 200)
+
+    async def _renewed(self, request: Request, browser: str, fields: dict[str, str]) -> Response:
+        kept = self._steps.statements.from_page("new-password", browser, fields["renewal"])
+        user = self._steps.renewing(kept)
+        try:
+            if fields.get("fresh", "") != fields.get("again", ""):
+                raise OAuthError("invalid_request", 50056, "The two are not the same.")
+            changed = await self._provider.renew(user, fields.get("fresh", ""))
+        except OAuthError as error:
+            return self._renew(user, browser, kept["journey"], kept["target"], error)
+        return self._go_on(request, browser, changed, kept["journey"])
 
     # --- pages ----------------------------------------------------------------------------------------------------
 

@@ -507,7 +507,8 @@ class LiveDirectory:
             if user is None:
                 return []
             # Twice in one second, with a sign-in in between, voids that one too.
-            return [Write(replace(user, password_hash=hashed, sessions_from=max(now, user.sessions_from) + 1))]
+            since = max(now, user.sessions_from) + 1
+            return [Write(replace(user, password_hash=hashed, sessions_from=since, change_password=False))]
 
         await self.change(edit)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import urlsplit
 
+from lazur.identity.passwords import RULES
+
 _STYLE = """
 :root{color-scheme:light dark;--ink:#16202c;--soft:#51606f;--line:#8391a0;--card:#fff;--back:#eef2f6;--mark:#0a5cb8;
 --on:#fff;--bad:#a4161a;--badback:#fdecec}
@@ -139,6 +141,23 @@ class SignInPage:
             for key, name in self.outside
         )
         return f'<p class="or">or</p>{buttons}'
+
+
+def new_password(frame: Frame, hidden: Mapping[str, str], name: str, *, error: str = "") -> str:
+    """Asks for a new password, twice."""
+    fields = "".join(
+        f'<label for="{field}">{label}</label><input id="{field}" name="{field}" type="password"'
+        f' autocomplete="new-password" maxlength="256" required{extra}{_faulty(error)}>'
+        for field, label, extra in (("fresh", "New password", " autofocus"), ("again", "The same again", ""))
+    )
+    return frame.page(
+        "Choose a new password",
+        f'<h1>Choose a new password</h1><p class="for">The old one of {escape(name)} has to be changed before you go on. '
+        f"It takes {escape(RULES)}.</p>{_error(error)}"
+        f'<form method="post">{_hidden(hidden)}'
+        f'<input type="text" name="username" value="{escape(name)}" autocomplete="username" hidden>{fields}'
+        '<div class="acts"><button type="submit">Change and sign in</button></div></form>',
+    )
 
 
 def device_code(frame: Frame, hidden: Mapping[str, str], *, error: str = "") -> str:

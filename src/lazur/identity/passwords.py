@@ -27,5 +27,15 @@ def check_password(password: str, hashed: str) -> bool:
     return hmac.compare_digest(_scrypt(password, salt, int(n), int(r), int(p)), digest)
 
 
+RULES = "8 to 256 characters of three kinds (small, capital, digit, other)"
+
+
+def complies(password: str, *, waived: bool = False) -> bool:
+    """Whether `password` may be chosen: `RULES`; the kinds are `waived` for some accounts."""
+    tests = (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum())
+    kinds = sum(any(test(c) for c in password) for test in tests)
+    return (waived or kinds >= 3) and 8 <= len(password) <= 256
+
+
 def _scrypt(password: str, salt: str, n: int, r: int, p: int) -> str:
     return hashlib.scrypt(password.encode(), salt=bytes.fromhex(salt), n=n, r=r, p=p, maxmem=256 * 1024 * 1024, dklen=32).hex()

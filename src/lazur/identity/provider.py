@@ -5,6 +5,7 @@ Must never issue a token before the client, the person, the tenant and the audie
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from lazur.identity import audit, discovery
@@ -19,6 +20,7 @@ from lazur.identity.keys import KeyRing
 from lazur.identity.oauth import Audience, Authority, Form, OAuthError, required
 from lazur.identity.objects import ServicePrincipal, User
 from lazur.identity.outside import Issuers
+from lazur.identity.passwords import RULES, check_password, complies
 from lazur.identity.sealing import StampKey
 from lazur.identity.signin import Client, SignIn
 from lazur.identity.tokens import LIFETIME, Issuer, Subject
@@ -86,6 +88,18 @@ class OpenIdProvider:
     def instance(self, authorization_endpoint: str) -> dict[str, Any]:
         """Instance discovery."""
         return discovery.instance(self.endpoints, authorization_endpoint)
+
+    async def renew(self, user: User, password: str) -> User:
+        """Give `user`, who has just signed in with a password that must be changed, the new one they chose."""
+        waived = "DisableStrongPassword" in str(user.properties.get("passwordPolicies") or "")
+        if not complies(password, waived=waived):
+            raise OAuthError("invalid_request", 50056, f"A password has {RULES}.")
+        if await asyncio.to_thread(check_password, password, user.password_hash):
+            raise OAuthError("invalid_request", 50056, "Choose another password than the old one.")
+        now = int(self.clock.now().timestamp())
+        await self._directory.set_password(user.object_id, password, self.ids, now)
+        audit.renewed(user.tenant_id, user.object_id)
+        return self._user(user.object_id, user.tenant_id)
 
     # --- token endpoint -------------------------------------------------------------------------------------------
 

@@ -26,6 +26,14 @@ _CHECKS_WAITING = 40
 _LONGEST_PASSWORD = 1024
 
 
+class MustChange(OAuthError):
+    """The password is right, and has to be changed first: there is a page for that."""
+
+    def __init__(self, user: User) -> None:
+        super().__init__("invalid_grant", 50055, "The password has expired. Sign in with a browser to choose a new one.")
+        self.user = user
+
+
 @dataclass(frozen=True)
 class Client:
     """A program that proved who it is: `strength` 0 public, 1 by secret, 2 by assertion (`appidacr`), `credential` the
@@ -61,7 +69,7 @@ class SignIn:
         assert user is not None  # only a known user's password can be right
         self.may(user, authority)
         if user.change_password:
-            raise OAuthError("invalid_grant", 50055, "The password has expired: an administrator has to set a new one.")
+            raise MustChange(user)
         return user
 
     async def _check_password(self, name: str, user: User | None, password: str, source: str) -> None:

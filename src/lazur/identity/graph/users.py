@@ -15,6 +15,7 @@ from lazur.identity.graph.models import UserBody, decoded, encoded, merged
 from lazur.identity.graph.request import NO_CONTENT, Answer, Asked
 from lazur.identity.graph.scene import Scene
 from lazur.identity.objects import Tenant, User
+from lazur.identity.passwords import RULES, complies
 
 _TYPED = frozenset({"accountEnabled", "displayName", "userPrincipalName", "passwordProfile"})
 # What a person may say of themselves.
@@ -173,9 +174,7 @@ def _checked_name(upn: str, tenant: Tenant) -> str:
 
 
 def check_password(password: str, policies: str | None) -> None:
-    """8 to 256 characters of three kinds out of four, unless the user's policy waives the kinds."""
-    kinds = sum(any(test(c) for c in password) for test in (str.islower, str.isupper, str.isdigit, lambda c: not c.isalnum()))
-    weak = kinds < 3 and "DisableStrongPassword" not in (policies or "")
-    if weak or not 8 <= len(password) <= 256:
+    """Graph's refusal of a password that may not be chosen; the user's policy may waive the kinds."""
+    if not complies(password, waived="DisableStrongPassword" in (policies or "")):
         message = "The specified password does not comply with password complexity requirements. Please provide a different"
-        raise bad(f"{message} password: 8 to 256 characters of three kinds (small, capital, digit, other).", "passwordProfile")
+        raise bad(f"{message} password: {RULES}.", "passwordProfile")
