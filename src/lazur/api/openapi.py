@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of a provider, from its declarations: what a client may ask, and what it is answered.
 
-Pure: `Routes` answers, this only says what it answers. Must never contain the name of a resource type.
+Pure: `Routes` answers, this only says what it answers. Must never contain the name of a resource type but those of scopes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ Json = dict[str, Any]
 SUBSCRIPTION = "/subscriptions/{subscriptionId}"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/{{resourceGroupName}}"
 _PARAMETER = re.compile(r"\(\?P<(\w+)>[^)]*\)")
+_URI = r"(?:[^/]+/+)+providers(?:/+[^/]+)+"
+"""The id of a resource, without its first slash."""
 _VERSION = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(-[A-Za-z0-9.]{1,40})?$"
 _NOWHERE = "00000000-0000-0000-0000-000000000000"
 
@@ -35,8 +37,9 @@ def document(registry: Registry, provider: Provider) -> Json:
     schemas = Schemas(types)
     paths: dict[str, Json] = {}
     for declared in types:
-        for path, operations in _Type(registry, schemas, declared).paths():
-            paths.setdefault(path, {}).update(operations)
+        for scope in declared.scopes:
+            for path, operations in _Type(registry, schemas, declared, scope).paths():
+                paths.setdefault(path, {}).update(operations)
     for route in provider.routes:
         for path, operations in _routed(provider, route):
             # What a stored type answers there is told with the type.
@@ -65,32 +68,39 @@ def patterns(document: Json) -> list[tuple[re.Pattern[str], Json]]:
 
 
 def _pattern(path: str) -> str:
-    return "".join(f"/+{'[^/]+' if s.startswith('{') else re.escape(s)}" for s in path.split("/") if s) + "/*"
+    steps = [s for s in path.split("/") if s]
+    forms = [_URI if s == "{resourceUri}" else "[^/]+" if s.startswith("{") else re.escape(s) for s in steps]
+    return "".join(f"/+{form}" for form in forms) + "/*"
 
 
 class _Type:
-    """The paths of one stored type."""
+    """The paths of one stored type at one of its scopes."""
 
-    def __init__(self, registry: Registry, schemas: Schemas, declared: AnyResource) -> None:
+    def __init__(self, registry: Registry, schemas: Schemas, declared: AnyResource, scope: str) -> None:
         self._registry = registry
         self._schemas = schemas
         self._declared = declared
         last = declared.type.rpartition("/")[2]
-        self._group = "/" not in declared.type or declared.scopes == ("subscription",)
+        several = len(declared.scopes) > 1
+        self._group = declared.scopes == ("subscription",)
         self._name = "resourceGroupName" if self._group else f"{_singular(last)}Name"
         self._title = _capital(last)
-        tenant = declared.scopes == ("tenant",)
-        self.lists = [f"{SUBSCRIPTION}/resourcegroups"] if self._group else [
-            f"{top}/providers/{declared.type}" for top in (("",) if tenant else (SUBSCRIPTION, GROUP))]  # fmt: skip
-        above = "" if tenant else GROUP
+        self._at_scope = f"At{_capital(scope)}" if several and scope != "group" else ""
+        above = _SCOPES[scope]
+        self.lists = {f"{above}/providers/{declared.type}": "List"}
+        if scope == "group":
+            self.lists = {f"{GROUP}/providers/{declared.type}": "ListByResourceGroup"}
+            if not several:
+                self.lists[f"{SUBSCRIPTION}/providers/{declared.type}"] = "List"
+        if self._group:
+            self.lists = {f"{SUBSCRIPTION}/resourcegroups": "List"}
         self.one = GROUP if self._group else f"{above}/providers/{declared.type}/{{{self._name}}}"
 
     def paths(self) -> Iterator[tuple[str, Json]]:
         """Every path with what may be asked there."""
         shown = {"$ref": REF + self._schemas.name(self._declared)}
-        for path in self.lists:
-            suffix = "ByResourceGroup" if path.startswith(GROUP) else ""
-            yield path, self._at(path, {"get": self._list(f"List{suffix}", _page(shown))})
+        for path, verb in self.lists.items():
+            yield path, self._at(path, {"get": self._list(verb, _page(shown))})
         yield self.one, self._at(self.one, self._own(shown))
         for action in self._declared.actions:
             path = f"{self.one}/{action.name}"
@@ -112,7 +122,8 @@ class _Type:
 
     def _operation(self, verb: str, what: str, responses: Json, *parameters: str, **more: Any) -> Json:
         named = [{"$ref": f"#/components/parameters/{p}"} for p in ("apiVersion", *parameters)]
-        return {"operationId": f"{self._title}_{verb}", "summary": what, "tags": [self._title], "parameters": named,
+        name = f"{self._title}_{verb}{self._at_scope}"
+        return {"operationId": name, "summary": what, "tags": [self._title], "parameters": named,
                 **more, "responses": {**responses, **_REFUSALS}}  # fmt: skip
 
     def _list(self, verb: str, schema: Json) -> Json:
@@ -121,7 +132,7 @@ class _Type:
 
     def _own(self, shown: Json) -> Json:
         answers, example = self._declared.answers, self._example()
-        links = self._links(self._name)
+        links = self._links()
         made = {str(s): _answer(shown, links=links) for s in _put_statuses(answers)}
         removed = {str(s): _done(s) for s in sorted({200, 204, answers.delete})}
         if answers.removed:
@@ -141,10 +152,11 @@ class _Type:
                                       **{"x-ms-long-running-operation": True}),
         }  # fmt: skip
 
-    def _links(self, *names: str) -> Json:
-        own = {n: f"$request.path.{n}" for n in dict.fromkeys(("subscriptionId", "resourceGroupName", *names))}
+    def _links(self) -> Json:
+        own = {n: f"$request.path.{n}" for n in re.findall(r"\{(\w+)\}", self.one)}
         own["api-version"] = "$request.query.api-version"
-        return {v: {"operationId": f"{self._title}_{v}", "parameters": own} for v in ("Get", "Update", "Delete")}
+        named = {v: f"{self._title}_{v}{self._at_scope}" for v in ("Get", "Update", "Delete")}
+        return {v: {"operationId": name, "parameters": own} for v, name in named.items()}
 
     def _example(self) -> Json:
         registry = self._registry
@@ -278,7 +290,13 @@ def _capital(text: str) -> str:
 
 
 _PLACE = re.compile(r"\{\w+\}")
-_SCOPES = {"tenant": "", "subscription": SUBSCRIPTION, "group": GROUP}
+_SCOPES = {
+    "tenant": "",
+    "managementGroup": "/providers/Microsoft.Management/managementGroups/{managementGroupId}",
+    "subscription": SUBSCRIPTION,
+    "group": GROUP,
+    "resource": "/{resourceUri}",
+}
 _CHILD = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
 _PATCH = {"tags": {"environment": "test"}}
 _SAID: Mapping[str, str] = {
@@ -304,6 +322,8 @@ _COMPONENTS: Json = {
     "parameters": {
         "subscriptionId": _path_parameter("subscriptionId", {"type": "string", "format": "uuid"}),
         "resourceGroupName": _path_parameter("resourceGroupName", {"type": "string", "pattern": r"^[\w().-]{0,89}[\w()-]$"}),
+        "managementGroupId": _path_parameter("managementGroupId", {"type": "string", "minLength": 1}),
+        "resourceUri": {**_path_parameter("resourceUri", {"type": "string"}), "x-ms-skip-url-encoding": True},
         "location": _path_parameter("location", {"type": "string", "minLength": 1}),
         "apiVersion": _query("api-version", {"type": "string", "pattern": _VERSION}, "Any published version.", True),
         "filter": _query("$filter", {"type": "string"}, "An OData filter such as `name eq 'web1'`."),
