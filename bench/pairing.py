@@ -41,12 +41,13 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Effort:
     """How much is measured: pairs per comparison, seconds per block, and the most CPU stall of a pair that counts. After
-    `budget` seconds no further pair is begun, once there are two."""
+    `budget` seconds no further pair is begun, once there are two. Without `warm` no side does a block that does not count."""
 
     pairs: int = 10
     seconds: float = 5.0
     stall: float = 1.0
     budget: float = math.inf
+    warm: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ async def compare(
     metrics: Sequence[Metric], baseline: Side, twin: Side, ours: Side, effort: Effort, say: Say
 ) -> tuple[list[Figure], dict[str, Any]]:
     """Figures for `metrics`, and the blocks they came from. `twin` is a second instance of the baseline."""
-    for warm in (baseline, twin, ours):
-        await warm()
+    for side in (baseline, twin, ours) if effort.warm else ():
+        await side()
     same = await _pairs(baseline, twin, effort, say, "A/A")
     found = await _pairs(baseline, ours, effort, say, "A/B")
     figures = []
