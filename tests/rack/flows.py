@@ -284,15 +284,18 @@ class Cloud:
 
     def guests(self) -> dict[int, int]:
         """Every guest's process with its start time."""
+        return {pid: begun for host in self.hosts for pid, begun in self.guests_of(host).items()}
+
+    def guests_of(self, host: str) -> dict[int, int]:
+        """Those on one host."""
         found = {}
-        for host in self.hosts:
-            for pid in processes.in_pid_namespace(self.rack.container(host).pid()):
-                try:
-                    name = Path(f"/proc/{pid}/exe").readlink().name
-                except OSError:
-                    continue
-                if name.startswith("qemu-system"):
-                    found[pid] = processes.started(pid)
+        for pid in processes.in_pid_namespace(self.rack.container(host).pid()):
+            try:
+                name = Path(f"/proc/{pid}/exe").readlink().name
+            except OSError:
+                continue
+            if name.startswith("qemu-system"):
+                found[pid] = processes.started(pid)
         return found
 
     @property

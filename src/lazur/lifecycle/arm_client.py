@@ -22,10 +22,11 @@ _RENEW_BEFORE = 300.0
 
 
 class ArmClient:
-    """Requests as the service principal of `credentials` (the file the control plane writes)."""
+    """Requests as the service principal of `credentials` (the file the control plane writes), or as the administrator."""
 
-    def __init__(self, credentials: Mapping[str, Any], ca: Path, clock: Clock) -> None:
+    def __init__(self, credentials: Mapping[str, Any], ca: Path, clock: Clock, *, administrator: bool = False) -> None:
         self._known = credentials
+        self._administrator = administrator
         self._endpoints: Mapping[str, str] = credentials["endpoints"]
         self._clock = clock
         self._context = ssl.create_default_context(cafile=str(ca))
@@ -35,9 +36,9 @@ class ArmClient:
         self.subscription = f"/subscriptions/{credentials['subscription_id']}"
 
     @classmethod
-    def of_file(cls, path: Path, ca: Path, clock: Clock) -> ArmClient:
+    def of_file(cls, path: Path, ca: Path, clock: Clock, *, administrator: bool = False) -> ArmClient:
         """A client with the credentials in `path`."""
-        return cls(json.loads(path.read_text()), ca, clock)
+        return cls(json.loads(path.read_text()), ca, clock, administrator=administrator)
 
     async def __aenter__(self) -> ArmClient:
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._context))
@@ -111,6 +112,9 @@ class ArmClient:
             "client_secret": self._known["client_secret"],
             "scope": f"{self._endpoints['management']}/.default",
         }
+        if self._administrator:
+            name, word = self._known["admin_upn"], self._known["admin_password"]
+            form |= {"grant_type": "password", "username": name, "password": word}
         try:
             async with self._http().post(authority + path, data=form) as response:
                 found = await response.json(content_type=None)
