@@ -218,6 +218,9 @@ class Loop:
             self._later(key, outcome.after)
 
     async def _reconciled(self, record: Record) -> Outcome:
+        if self._module(record) is None and record.state == SUCCEEDED and record.observed == record.generation:
+            # Nothing but a document, and done when it was committed.
+            return Ready()
         plan = await self._plan(record)
         await self._commit(record, plan)
         for other in plan.wake:

@@ -6,6 +6,7 @@ Must never be bypassed: under `SeededIds` a run draws the same ids every time.
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import secrets
 import uuid
@@ -24,11 +25,16 @@ class Ids(Protocol):
         ...
 
 
+_VARIANTS = "89ab"
+
+
 class SystemIds:
     """Ids from the operating system's randomness."""
 
     def uuid(self) -> str:
-        return str(uuid.uuid4())
+        # As `uuid.uuid4` spells it, without an object in between: every request has several.
+        text = os.urandom(16).hex()
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANTS[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
     def token(self, nbytes: int = 32) -> str:
         return secrets.token_urlsafe(nbytes)

@@ -94,7 +94,8 @@ class ArmId:
     def type(self) -> str:
         """`Microsoft.Network/virtualNetworks/subnets`; the built-in scopes have ARM's own type names."""
         if self.namespace is not None:
-            return "/".join((self.namespace, *self.types))
+            known: str | None = self.__dict__.get("_type")
+            return known if known is not None else self._keep("_type", "/".join((self.namespace, *self.types)))
         if self.group is not None:
             return "Microsoft.Resources/resourceGroups"
         return "Microsoft.Resources/subscriptions" if self.subscription else "Microsoft.Resources/tenants"
