@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -40,8 +42,15 @@ async def leave(made: Stamp, url: str = "") -> tuple[str, dict[str, str]]:
     assert "Sign in with Corp Ltd" in page.text
     fields = {"sealed": hidden(page)["sealed"], "outside": "corp"}
     sent = await call(made.app, "POST", urlsplit(url).path or PATH, fields, page.cookies)
-    assert sent.status == 303, sent.text
-    return sent.headers["location"], page.cookies
+    return onward(sent), page.cookies
+
+
+def onward(page: Answer) -> str:
+    """Where a page goes on to by itself: not by a redirect, which browsers hold to where the form before may post to."""
+    assert page.status == 200, page.text
+    found = re.search(r'<meta http-equiv="refresh" content="0;url=([^"]*)">', page.text)
+    assert found is not None, page.text
+    return unescape(found[1])
 
 
 async def there(web: StampWeb, where: str, name: str = "alice") -> str:
@@ -89,6 +98,19 @@ def test_the_first_sign_in_makes_an_account_and_the_next_ones_find_it() -> None:
         for password in ("", " ", "alice"):
             answer = await by_password(made, password or "x", username=user.upn)
             refused(answer, 50126, "invalid_grant")
+
+    run(test())
+
+
+@pytest.mark.parametrize(("mode", "mark"), [("query", "?"), ("fragment", "#")])
+def test_the_answer_goes_on_from_a_page_of_ours(mode: str, mark: str) -> None:
+    async def test() -> None:
+        made, web = await federated(VirtualClock())
+        where, cookies = await leave(made, authorize(response_mode=mode))
+        page = await call(made.app, "GET", await there(web, where), None, cookies)
+        address = onward(page)
+        assert address.startswith(f"http://localhost:8400{mark}code=")
+        assert 'href="javascript' not in page.text and page.headers["referrer-policy"] == "no-referrer"
 
     run(test())
 
@@ -301,7 +323,7 @@ def test_a_device_can_be_signed_in_for_too() -> None:
         page = await call(made.app, "POST", path, {**hidden(first), "user_code": started["user_code"]}, first.cookies)
         chosen = {"sealed": hidden(page)["sealed"], "outside": "corp"}
         sent = await call(made.app, "POST", path, chosen, first.cookies)
-        back = await there(web, sent.headers["location"])
+        back = await there(web, onward(sent))
         assert "signed in" in (await call(made.app, "GET", back, None, first.cookies)).text
         poll = {**form, "grant_type": "device_code", "code": started["device_code"]}
         got = await call(made.app, "POST", f"{base}/token", poll)

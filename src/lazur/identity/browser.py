@@ -187,7 +187,7 @@ class _Pages:
     async def _leave(self, key: str, authority: Authority, browser: str, journey: dict[str, Any]) -> Response:
         statements = self._steps.statements
         where = await self._provider.federations.begin(key, authority, statements, browser, journey)
-        return RedirectResponse(where, 303, headers={**PRIVATE, "Referrer-Policy": "no-referrer"})
+        return _html(pages.onward(self._frame(authority), where, self._provider.federations.name(key)))
 
     async def back(self, request: Request, browser: str) -> Response:
         """The answer of an outside provider: go on where the person left."""
@@ -203,7 +203,10 @@ class _Pages:
             return self._approve(device, user)
         asked = self._steps.resumed(browser, journey["sealed"])
         self._steps.may(user, self._steps.authority(asked))
-        return self._deliver(asked, self._steps.answer(asked, user))
+        answer = self._deliver(asked, self._steps.answer(asked, user))
+        if "location" not in answer.headers:
+            return answer
+        return _html(pages.onward(self._frame(), answer.headers["location"], self._steps.app_name(asked.client_id)))
 
     # --- a password that must be changed ----------------------------------------------------------------------------
 

@@ -89,6 +89,10 @@ class Federations:
             if authority.accepts(self._home(known).tenant.id)
         ]
 
+    def name(self, key: str) -> str:
+        """What to call a provider on a page."""
+        return self._configured[key].display_name
+
     async def begin(
         self, key: str, authority: Authority, statements: Statements, browser: str, journey: dict[str, Any]
     ) -> str:

@@ -45,6 +45,7 @@ button.plain{background:transparent;color:var(--mark)}
 .or+form{margin-top:1rem}.or~form+form{margin-top:.75rem}.or~form button{width:100%}
 .error{margin:1.25rem 0 0;padding:.75rem 1rem;border-radius:.4rem;background:var(--badback);color:var(--bad);
 overflow-wrap:anywhere}
+a{color:var(--mark)}
 .note{margin:1rem 0 0;color:var(--soft)}
 .where{margin:1rem 0 0;color:var(--soft);font-size:.875rem;text-align:center;overflow-wrap:anywhere}
 """
@@ -77,12 +78,12 @@ class Frame:
     organisation: str
     host: str
 
-    def page(self, title: str, body: str) -> str:
-        """A whole document; `body` is HTML already."""
+    def page(self, title: str, body: str, head: str = "") -> str:
+        """A whole document; `body` and `head` are HTML already."""
         return (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="referrer" content="no-referrer">'
-            f"<title>{escape(title)} - {escape(self.organisation)}</title><style>{_STYLE}</style></head><body><main>"
+            f"{head}<title>{escape(title)} - {escape(self.organisation)}</title><style>{_STYLE}</style></head><body><main>"
             f'<p class="brand">{_MARK}<span>{escape(self.organisation)}</span></p>{body}</main>'
             f'<p class="where">You are at {escape(self.host)}</p></body></html>'
         )
@@ -180,6 +181,17 @@ def auto_post(frame: Frame, target: str, fields: Mapping[str, str]) -> str:
         '<h1>Signing you in</h1><p class="for">If nothing happens, continue by hand.</p>'
         f'<form method="post" action="{escape(target)}">{_hidden(fields)}'
         f'<div class="acts"><button type="submit">Continue</button></div></form><script>{_SUBMIT}</script>',
+    )
+
+
+def onward(frame: Frame, target: str, name: str) -> str:
+    """Goes on to `target` by itself, without a script. Browsers hold a redirect that answers a form to the addresses the
+    page with the form may post to, and that page may even be another provider's; a page in between is free to go on."""
+    return frame.page(
+        "Going on",
+        f'<h1>Going on to {escape(name)}</h1><p class="for">If nothing happens,'
+        f' <a href="{escape(target)}">continue by hand</a>.</p>',
+        f'<meta http-equiv="refresh" content="0;url={escape(target)}">',
     )
 
 
