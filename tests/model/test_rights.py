@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazur.model.armid import ArmId
-from lazur.model.rights import CONTRIBUTOR, OWNER, READER, Assignment, Caller, Rights, Role, denial
+from lazur.model.rights import BUILT_IN, CONTRIBUTOR, OWNER, READER, Assignment, Caller, Rights, Role, denial
 
 VM = ArmId.parse("/subscriptions/s/resourceGroups/web/providers/Microsoft.Compute/virtualMachines/vm1")
 READ, WRITE, START = (f"Microsoft.Compute/virtualMachines/{v}" for v in ("read", "write", "start/action"))
@@ -116,3 +116,14 @@ def test_the_refusal_says_the_same_whatever_is_there() -> None:
 
 def test_a_recorded_caller_is_the_same() -> None:
     assert Caller.from_document(ANN.document()) == ANN
+
+
+def test_built_in_roles_are_azures_and_mean_what_they_say() -> None:
+    assert len(BUILT_IN) >= 17 and len({r.name for r in BUILT_IN.values()}) == len(BUILT_IN)
+    assert all(role.id == id and role.description for id, role in BUILT_IN.items())
+    machines = BUILT_IN["9980e02c-c2be-4d73-94e8-173b1dc7cf3c"]
+    assert machines.grants(START.lower()) and not machines.grants("microsoft.network/virtualnetworks/write")
+    login = BUILT_IN["fb879df8-f326-4884-b1cf-06f3ad86be52"]
+    action = "microsoft.compute/virtualmachines/login/action"
+    assert login.grants(action, data=True) and not login.grants(action)
+    assert not OWNER.grants(action, data=True)

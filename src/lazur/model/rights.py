@@ -5,10 +5,12 @@ Authorisation comes before look-up, so this must never need to know whether a re
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 from lazur.kernel.errors import LazurError
@@ -78,17 +80,25 @@ class Role:
         return _matches(given, action) and not _matches(taken, action)
 
 
-_AUTHORIZATION_WRITES = (
-    "Microsoft.Authorization/*/Delete",
-    "Microsoft.Authorization/*/Write",
-    "Microsoft.Authorization/elevateAccess/Action",
-)
+def _built_in() -> dict[str, Role]:
+    rows = json.loads((Path(__file__).parent / "built_in_roles.json").read_text())
+    return {row["id"]: _role(row) for row in rows}
 
-OWNER = Role("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner", ("*",))
-CONTRIBUTOR = Role("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", ("*",), _AUTHORIZATION_WRITES)
-READER = Role("acdd72a7-3385-48ef-bd42-f606fba81ae7", "Reader", ("*/read",))
-BUILT_IN = {r.id: r for r in (OWNER, CONTRIBUTOR, READER)}
-"""Azure's general built-in roles under their real ids."""
+
+def _role(row: Mapping[str, Any]) -> Role:
+    given, taken, data, not_data = (tuple(row.get(p, ())) for p in ("actions", "notActions", "dataActions", "notDataActions"))
+    return Role(row["id"], row["name"], given, taken, data, not_data, row["description"])
+
+
+BUILT_IN = _built_in()
+"""Azure's built-in roles for what this cloud has, under their real ids and with Azure's actions.
+
+Source: https://learn.microsoft.com/azure/role-based-access-control/built-in-roles; without the actions of providers that no
+cloud of this kind has, such as Azure Arc's.
+"""
+OWNER = BUILT_IN["8e3af657-a8ff-443c-a75c-2fe8c4bcb635"]
+CONTRIBUTOR = BUILT_IN["b24988ac-6180-42a0-ab88-20f7382dd24c"]
+READER = BUILT_IN["acdd72a7-3385-48ef-bd42-f606fba81ae7"]
 
 
 @dataclass(frozen=True)
