@@ -22,12 +22,14 @@ _RENEW_BEFORE = 300.0
 
 
 class ArmClient:
-    """Requests as the service principal of `credentials` (the file the control plane writes), or as the administrator."""
+    """Requests as the service principal of `credentials` (the file the control plane writes), or as the administrator, who
+    goes in by the operators' own door."""
 
     def __init__(self, credentials: Mapping[str, Any], ca: Path, clock: Clock, *, administrator: bool = False) -> None:
         self._known = credentials
         self._administrator = administrator
-        self._endpoints: Mapping[str, str] = credentials["endpoints"]
+        endpoints: Mapping[str, str] = credentials["endpoints"]
+        self._endpoints = {**endpoints, "management": endpoints["admin_management"]} if administrator else endpoints
         self._clock = clock
         self._context = ssl.create_default_context(cafile=str(ca))
         self._session: aiohttp.ClientSession | None = None
