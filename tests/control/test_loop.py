@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from lazur.control.context import Context
-from lazur.control.loop import Loop, marked_for_deletion
+from lazur.control.loop import Loop
 from lazur.control.plan import Gone, Plan, Ready, Waiting
 from lazur.control.presence import Presence
 from lazur.kernel.clock import VirtualClock
@@ -496,7 +496,7 @@ def test_what_is_deleted_goes_after_what_it_wanted() -> None:
         await garage.clock.sleep(1)
         found = garage.get("a")
         assert found is not None
-        await garage.store.commit(Change(records=[marked_for_deletion(found)]))
+        await garage.store.commit(Change(records=[found.going()]))
         await garage.clock.sleep(100)
         assert garage.state("a") == "Deleting", "something of it is left outside"
         (desire,) = garage.store.desires(found.key)

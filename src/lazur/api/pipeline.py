@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from lazur.api.authority import Authority
 from lazur.api.decode import Decoded, decode
 from lazur.api.links import Links, exclusive, gone_children, in_use
-from lazur.api.present import Presenter, etag_of, not_found
+from lazur.api.present import Presenter, not_found
 from lazur.api.underway import Underway
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError, all_at_once
@@ -321,25 +321,22 @@ class Pipeline:
             uid = str(allocated.pop("@uid", "") or self.ids.uuid())
             # What is done when it is committed needs no reconciliation that says so.
             state, observed = (SUCCEEDED, 1) if done else (declared.creating, 0)
-            return Record(
-                id, uid, 1, 1, body, state, etag_of(id.key + uid, 1), api_version, now, now,
-                caller.document(), caller.document(), secrets, dict(decision.intent or {}), allocated,
-                observed=observed,
+            return Record.made(
+                id, uid, body, state, api_version, now, caller.document(), secrets=secrets,
+                intent=dict(decision.intent or {}), allocated=allocated, observed=observed,
             )  # fmt: skip
         allocated = dict(decision.allocated) if decision.allocated is not None else dict(old.allocated)
         intent = dict(decision.intent) if decision.intent is not None else dict(old.intent)
         same = (allocated, intent) == (old.allocated, old.intent) and set(secrets) <= set(old.secrets)
         if same and old.state != FAILED and self._looks_the_same(old, body):
             return old
-        generation = old.generation + 1
         kept = old.secrets if declared.keeps_secrets else {}
-        return old.with_(
-            body=body, secrets={**kept, **secrets}, allocated=allocated, intent=intent, generation=generation,
-            version=old.version + 1, state=SUCCEEDED if done else "Updating", changed=now,
+        return old.next(
+            body=body, secrets={**kept, **secrets}, allocated=allocated, intent=intent,
+            state=SUCCEEDED if done else "Updating", changed=now,
             # The newest version that wrote: an older one that came between took nothing away.
             api_version=max(api_version, old.api_version),
-            changed_by=caller.document(),
-            etag=etag_of(id.key + old.uid, generation), observed=generation if done else old.observed,
+            changed_by=caller.document(), observed=old.generation + 1 if done else old.observed,
             error=None if done else old.error,
         )  # fmt: skip
 
@@ -359,10 +356,7 @@ class Pipeline:
         chosen = dict(allocated)
         uid = str(chosen.pop("@uid", "") or self.ids.uuid())
         state = self.registry.type_of(id).creating
-        return Record(
-            id, uid, 1, 1, dict(body), state, etag_of(id.key + uid, 1), api_version, now, now, caller.document(),
-            allocated=chosen,
-        )  # fmt: skip
+        return Record.made(id, uid, dict(body), state, api_version, now, caller.document(), allocated=chosen)
 
     def _operation(self, caller: Caller, record: Record, verb: str) -> Operation:
         return Operation(
@@ -418,10 +412,7 @@ class Pipeline:
             raise in_use(old.id, self._links.names(users))
         if not declared.answers.asynchronous and self.registry.behaviour(declared, "controller") is None:
             return await self._remove(caller, old, declared)
-        record = old.with_(
-            deleting=True, state="Deleting", generation=old.generation + 1, version=old.version + 1,
-            changed=self.clock.now(), etag=etag_of(old.key + old.uid, old.generation + 1), changed_by=caller.document(),
-        )  # fmt: skip
+        record = old.going(changed=self.clock.now(), changed_by=caller.document())
         operation = self._operation(caller, record, "DELETE")
         told = self._event(caller, record, "delete", "DELETE", operation)
         await self.store.commit(Change(records=[record], operations=[operation], unreferenced=[old.key], events=[told]))

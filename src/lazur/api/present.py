@@ -5,7 +5,6 @@ Must never show a secret, an allocation the type did not choose to show, or a do
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -117,12 +116,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _copied(v) for k, v in value.items()}
     return [_copied(v) for v in value] if isinstance(value, list) else value
-
-
-def etag_of(record_key: str, generation: int) -> str:
-    """A tag that changes with every accepted change of a document."""
-    digest = hashlib.sha256(f"{record_key}\x1f{generation}".encode()).hexdigest()
-    return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"
 
 
 def not_found(id: ArmId) -> tuple[str, str]:

@@ -355,7 +355,7 @@ class Loop:
 
     def _marked(self, key: str) -> Record | None:
         found = self.context.store.get(key)
-        return None if found is None or found.deleting else marked_for_deletion(found)
+        return None if found is None or found.deleting else found.going()
 
     def _same_desires(self, record: Record, plan: Plan) -> bool:
         stored = {(d.wanted.domain, d.wanted.kind, d.wanted.key): d for d in self.context.store.desires(record.key)}
@@ -363,8 +363,3 @@ class Loop:
         if any(k not in stored or stored[k].removed or stored[k].wanted != w for k, w in wanted.items()):
             return False
         return all(d.removed for k, d in stored.items() if k not in wanted)
-
-
-def marked_for_deletion(record: Record) -> Record:
-    """`record` as a wish to be deleted: the record itself goes last."""
-    return record.with_(deleting=True, state="Deleting", generation=record.generation + 1, version=record.version + 1)
