@@ -44,7 +44,8 @@ async def reconcile(context: Context, record: Record) -> Plan:
     status = record.status
     if status.get("run") == record.intent["run"] and "ended" in status:
         return Plan(_ended(record))
-    if record.allocated.get("run") != record.intent["run"]:
+    # A run that an earlier version of the cloud began, with less written down, is begun again.
+    if record.allocated.get("run") != record.intent["run"] or "around" not in record.allocated:
         try:
             return await _begin(context, record)
         except LazurError as error:
