@@ -43,6 +43,21 @@ def test_hosts_are_seen_at_the_operator_s_endpoint_only() -> None:
     at_the_door(new_world(), main)
 
 
+def test_a_group_with_hosts_is_not_deleted_around_it() -> None:
+    async def main(door: Door) -> None:
+        group = f"{door.cloud.subscription}/resourceGroups/fleet"
+        await door.put(group, {"location": "local"})
+        await door.put(f"{group}/providers/Microsoft.Fabric.Admin/hosts/h77", HOST, VERSION)
+        refused = await door.at(door.plane.app, "DELETE", group, door.owner)
+        assert (refused.status, refused.error["code"]) == (403, "AuthorizationFailed")
+        assert "Microsoft.Fabric.Admin/hosts/delete" in refused.error["message"]
+        assert (await door.at(door.plane.operator_app, "DELETE", group, door.operators_token())).status == 202
+        await door.is_idle()
+        assert not [key for key in door.stored() if "/hosts/h77" in key]
+
+    at_the_door(new_world(), main)
+
+
 def test_a_template_does_not_go_around_it() -> None:
     async def main(door: Door) -> None:
         group = f"{door.cloud.subscription}/resourceGroups/fleet"

@@ -27,7 +27,7 @@ from lazur.model.events import event
 from lazur.model.fields import carried, frozen_fields, pointers
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
-from lazur.model.rights import Caller, Principals, denial, right
+from lazur.model.rights import Caller, Principals, denial, is_operators, right
 from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
 
@@ -407,6 +407,11 @@ class Pipeline:
         if old.deleting:
             running = [o for o in self.store.open_operations(old.key) if o.verb == "DELETE"]
             return Accepted(old, False, running[0] if running else None)
+        if id.namespace is None and not caller.operator:
+            # Whoever may delete the group may delete what is in it, but for what is the operator's.
+            for below in self.store.list(prefix=f"{old.key}/"):
+                if is_operators(below.type):
+                    raise denial(caller, right(below.id.type, "delete"), below.id)
         users = [r for r in self.store.referrers(old.key) if r.blocking and not _within(r.source, old.key)]
         if users:
             raise in_use(old.id, self._links.names(users))
