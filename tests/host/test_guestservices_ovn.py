@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -170,15 +172,46 @@ def test_probes_reach_the_hosts_own_guests_through_the_security_group(served: tu
     for name, host, vnet, _, address in GUESTS:
         ledger_write(services[host].root / "ledger", "probes", f"lb-{name}", probes("lb", vnet, address, 8080, None))
 
-    def up(host: str, lb: str) -> bool:
-        try:
-            found = json.loads((services[host].root / "run" / "probes.json").read_text())
-        except OSError:
-            return False
-        return bool(found.get(lb, {}).get("up"))
-
     for name, host, *_ in GUESTS:
-        assert eventually(partial(up, host, f"lb-{name}")), name
+        assert eventually(partial(up, services[host], f"lb-{name}")), name
+
+
+def up(services: Services, lb: str) -> bool:
+    """Whether some member of a balancer answers its probe."""
+    try:
+        found = json.loads((services.root / "run" / "probes.json").read_text())
+    except OSError:
+        return False
+    return bool(found.get(lb, {}).get("up"))
+
+
+def test_a_guest_that_answers_500_is_down_although_its_port_is_open(served: tuple[Lab, dict[str, Services]]) -> None:
+    lab, services = served
+    name, host, vnet, _, address = GUESTS[0]
+    status = [200]
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status[0])
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    page = within(lab.namespace(name), lambda: http.server.ThreadingHTTPServer(("0.0.0.0", 8081), Page))
+    serving = threading.Thread(target=page.serve_forever, daemon=True)
+    serving.start()
+    try:
+        wish = probes("pages", vnet, address, 8081, "/", intervalSeconds=1)
+        ledger_write(services[host].root / "ledger", "probes", "pages", wish)
+        for answer in (200, 500, 200):
+            status[0] = answer
+            assert eventually(lambda: up(services[host], "pages") is (status[0] == 200)), answer
+            assert lab.ask(name, address, 8080), "the port answers all the while"
+    finally:
+        page.shutdown()
+        page.server_close()
+        serving.join()
 
 
 def test_the_source_of_a_probe_is_the_platforms_address(served: tuple[Lab, dict[str, Services]]) -> None:

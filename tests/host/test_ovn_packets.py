@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -163,6 +164,36 @@ def test_security_group_opens_and_closes(overlay: Overlay) -> None:
     assert lab.ask("c", "10.0.0.4", 8443) == "a 10.0.1.4"
 
 
+def test_plural_prefixes_and_ports_stop_what_they_name_and_nothing_else(overlay: Overlay) -> None:
+    lab = overlay.lab
+    sources, ports = ["10.0.1.0/29", "10.9.0.0/16"], ["22", "8000-9000"]
+    denial = d.rule("no", 100, access="Deny", protocol="Tcp", source=sources, ports=ports)
+    targets = d.rule("nor", 101, access="Deny", protocol="Tcp", source=sources, destination=["10.0.0.5", "10.0.0.77"])
+    overlay.want(network(web=[denial, targets, {**OPEN, "priority": 102}]))
+    assert shut(lab, "c", "10.0.0.4", 8443) and shut(lab, "c", "10.0.0.4", 22)
+    assert eventually(lambda: lab.ask("c", "10.0.0.4", 80)) == "a 10.0.1.4", "a port between the named ones"
+    assert shut(lab, "c", "10.0.0.5", 80)
+    assert lab.ask("b", "10.0.0.4", 8443) == "a 10.0.0.5", "a source outside the named ones"
+    assert lab.ask("out", VIP, 2201) == f"a {CLIENT}"
+
+
+def test_service_tags_mean_whom_they_say(overlay: Overlay) -> None:
+    lab = overlay.lab
+    services(lab, "h1")
+    internet = d.rule("internet", 100, protocol="Tcp", ports=["80"], source=["Internet"])
+    overlay.want(network(web=[internet]))
+    assert eventually(lambda: lab.ask("out", VIP, 80)) in (f"a {CLIENT}", f"b {CLIENT}")
+    overlay.want(network(web=[{**internet, "access": "Deny"}]))
+    assert shut(lab, "out", VIP, 80)
+    assert lab.ask("c", "10.0.0.4", 80) == "a 10.0.1.4"
+    overlay.want(network(web=[d.rule("own", 100, access="Deny", source=["VirtualNetwork"]), {**OPEN, "priority": 101}]))
+    assert shut(lab, "c", "10.0.0.4", 80)
+    assert eventually(lambda: lab.ask("out", VIP, 80)) in (f"a {CLIENT}", f"b {CLIENT}")
+    overlay.want(network(web=[d.rule("probes", 100, access="Deny", source=["AzureLoadBalancer"]), {**OPEN, "priority": 101}]))
+    assert shut(lab, "gs-h1", "10.0.0.4", 80)
+    assert lab.ask("c", "10.0.0.4", 80) == "a 10.0.1.4"
+
+
 def test_outbound_rules_hold_and_replies_pass(overlay: Overlay) -> None:
     lab = overlay.lab
     deny = d.rule("none", 200, direction="Outbound", access="Deny", destination=["Internet"])
@@ -247,16 +278,21 @@ def test_members_out_of_rotation(overlay: Overlay) -> None:
     assert eventually(lambda: lab.ask("out", VIP, 80))
 
 
+def services(lab: Lab, host: str) -> None:
+    """Something that answers at the services' address of V1 on `host`."""
+    name = f"gs-{host}"
+    if not (lab.work / name).exists():
+        lab.guest(name, host, f"gs-{V1}", "12:34:56:78:9a:bc", "168.63.129.16/24", "168.63.129.1")
+        lab.ip("-n", lab.namespace(name), "addr", "add", "169.254.169.254/30", "dev", "eth0")
+        lab.serve(name, 80)
+
+
 def test_services_address_answers_on_each_host_whatever_the_group_says(overlay: Overlay) -> None:
     lab = overlay.lab
     everything = d.rule("all", 100, direction="Outbound", access="Deny")
     overlay.want(network(web=[everything]))
     for host in ("h1", "h2"):
-        services = f"gs-{host}"
-        if not (lab.work / services).exists():
-            lab.guest(services, host, f"gs-{V1}", "12:34:56:78:9a:bc", "168.63.129.16/24", "168.63.129.1")
-            lab.ip("-n", lab.namespace(services), "addr", "add", "169.254.169.254/30", "dev", "eth0")
-            lab.serve(services, 80)
+        services(lab, host)
     assert eventually(lambda: lab.ask("a", "168.63.129.16", 80)) == "gs-h1 10.0.0.4"
     assert eventually(lambda: lab.ask("b", "169.254.169.254", 80)) == "gs-h2 10.0.0.5"
     assert eventually(lambda: lab.ask("gs-h1", "10.0.0.4", 80)) == "a 168.63.129.16", "probes pass the default rules"
@@ -295,11 +331,26 @@ def test_dhcp_tells_everything(lab: Lab) -> None:
     assert offered[121] == platform + metadata + b"\x00" + gateway
 
 
-def test_internal_names(lab: Lab) -> None:
+def looked_up(lab: Lab, node: str, name: str) -> bytes | None:
+    """The answer to a question for the addresses of `name`."""
     query = b"\x12\x34\x01\x00\x00\x01" + bytes(6)
-    query += b"".join(bytes([len(x)]) + x.encode() for x in f"b.{V1}.internal.lazur.internal".split(".")) + b"\0"
-    answer = lab.ask_datagram("a", "168.63.129.16", 53, query + b"\x00\x01\x00\x01")
+    query += b"".join(bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\0"
+    return lab.ask_datagram(node, "168.63.129.16", 53, query + b"\x00\x01\x00\x01")
+
+
+def test_internal_names(lab: Lab) -> None:
+    answer = looked_up(lab, "a", f"b.{V1}.internal.lazur.internal")
     assert answer is not None and answer.endswith(socket.inet_aton("10.0.0.5"))
+
+
+def test_names_of_public_addresses_in_every_network(overlay: Overlay) -> None:
+    name = "shop.local.cloudapp.lazur.internal"
+    overlay.want(network(d.desire("name", {"uid": "shop", "id": "/shop", "name": name, "address": VIP})))
+    for node in ("a", "twin"):
+        answer = eventually(partial(looked_up, overlay.lab, node, name))
+        assert answer is not None and answer.endswith(socket.inet_aton(VIP)), node
+    overlay.want(network(d.desire("name", {"uid": "shop", "id": "/shop", "name": name, "address": OWN})))
+    assert eventually(lambda: (looked_up(overlay.lab, "a", name) or b"").endswith(socket.inet_aton(OWN)))
 
 
 def test_every_form_of_rule_is_understood(overlay: Overlay) -> None:
