@@ -47,7 +47,7 @@ class Fleet:
             entries = context.store.feed(self._position)
             if not entries or entries[0].sequence != self._position + 1:
                 return False
-            for key in {e.key for e in entries if e.what == "resource"}:
+            for key in dict.fromkeys(e.key for e in entries if e.what == "resource"):
                 if HOSTS in key or MACHINES in key:
                     self._take(context, key, context.store.get(key))
             self._position = entries[-1].sequence

@@ -100,7 +100,7 @@ def choose(size: Size, rooms: Collection[Room], members: Mapping[str, int], faul
     how many machines of its availability set are on which host."""
     fitting = [r for r in rooms if r.memory_mib >= size.memory_mib and r.cores >= size.cores and not r.host.refuses]
     if not fitting:
-        raise _no_room(size, list(rooms))
+        raise _no_room(size, sorted(rooms, key=lambda r: r.host.name))
     if not members:
         return min(fitting, key=lambda r: (-r.memory_mib, r.host.name)).host
     domains = max(fault_domains, 1)
