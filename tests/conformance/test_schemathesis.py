@@ -8,6 +8,7 @@ subscription and group, so that requests reach what lies behind the rights.
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -56,20 +57,22 @@ def bridge() -> Iterator[Bridge]:
 
 def narrowed(document: dict[str, Any], subscription: str) -> dict[str, Any]:
     """`document` for what exists: this subscription, this group, names of examples, the newest api-version."""
-    names = {t.example_name.replace("{n}", n) for t in REGISTRY.types() for n in "12"}
     found = copy.deepcopy(document)
     found.pop("servers")
     # A parameter with slashes in it is one that only a server's own routes understand.
     found["paths"] = {path: item for path, item in found["paths"].items() if "{resourceUri}" not in path}
     parameters = found["components"]["parameters"]
     fixed = {"subscriptionId": [subscription], "resourceGroupName": [GROUP], "location": ["local"],
-             "apiVersion": ["2024-11-01"], "managementGroupId": ["x1"]}  # fmt: skip
+             "apiVersion": ["2024-11-01"], "managementGroupId": ["x1"], "ifMatch": ["*"]}  # fmt: skip
     for name, values in fixed.items():
         parameters[name]["schema"] = {"type": "string", "enum": values}
-    for item in found["paths"].values():
+    for path, item in found["paths"].items():
+        kind = re.findall(r"/providers/([\w.]+/\w+)/\{", path)
+        declared = REGISTRY.find(kind[-1]) if kind else None
+        fitting = [declared.example_name.replace("{n}", n) for n in "12"] if declared else ["x1", "x2"]
         for parameter in item["parameters"]:
             if parameter.get("name", "").endswith("Name"):
-                parameter["schema"] = {"type": "string", "enum": sorted({*names, "default"})}
+                parameter["schema"] = {"type": "string", "enum": [*fitting, "default"]}
         for delete in (item.get("delete"),):
             links = item.get("put", {}).get("responses", {})
             for status in ("200", "202", "204"):
