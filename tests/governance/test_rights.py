@@ -101,7 +101,7 @@ def test_who_may_do_what_here() -> None:
         assert mine.json["value"][0]["actions"] == ["*/read"]
         # At the scope and above it; below it is not asked for here.
         held = (await door.get(f"{path}/roleAssignments", "$filter=atScope()"))["value"]
-        assert {h["properties"]["scope"] for h in held} == {f"/subscriptions/{group.subscription}"}
+        assert {h["properties"]["scope"] for h in held} == {"/", f"/subscriptions/{group.subscription}"}
         only = (await door.get(f"{path}/roleAssignments", f"$filter=principalId eq '{WHO}'"))["value"]
         assert [h["properties"]["principalId"] for h in only] == [WHO]
 

@@ -209,7 +209,8 @@ def _routed(provider: Provider, route: Route) -> Iterator[tuple[str, Json]]:
         if scope in _SCOPES:
             path = f"{_SCOPES[scope]}{below}".rstrip("/")
             more = {} if route.method == "GET" else {"202": _done(202), "204": _done(204)}
-            answers, verb = {"200": _answer(schema), **more}, route.method.lower()
+            made = {"201": _answer(schema)} if route.method == "PUT" else {}
+            answers, verb = {"200": _answer(schema), **made, **more}, route.method.lower()
             yield path, _plain(path, f"Route_{_capital(verb)}{_identifier(scope + path)}", doc, answers, verb)
 
 

@@ -114,6 +114,11 @@ class DirectoryPrincipals:
         directory = self._live.current.directory(tenant)
         return directory.groups_of(object_id) if directory else ()
 
+    def named(self, tenant: str, name: str) -> str:
+        directory = self._live.current.directory(tenant)
+        user = directory.user(name) if directory else None
+        return user.object_id if user else name if self.kind(tenant, name) else ""
+
     def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
         found = self._live.current.by_id[tenant].tenant
         return found.display_name, found.names
@@ -285,7 +290,7 @@ class ControlPlane:
                 await self.pipeline.put(SYSTEM, root, body, ManagementGroup.api_versions[0])
         pending = self.store.document("role-assignments")
         for row in pending.content or ():
-            scope = ArmId.parse(row["scope"])
+            scope = ArmId.from_path(row["scope"])
             id = scope.resource(RoleAssignment.type, derived(row["scope"], row["principal"], row["role"]))
             role = scope.resource(RoleDefinition.type, row["role"])
             properties = {"roleDefinitionId": str(role), "principalId": row["principal"], "principalType": row["kind"]}
@@ -377,6 +382,9 @@ async def _accounts(store: Store, ids: Ids, secrets: Secrets) -> Accounts:
                 (secrets.admin_object_id, "User", operator),
             )
         ]  # fmt: skip
+        # Over everything of the directory: whoever administers it can make management groups and deploy to them.
+        root = {"kind": "User", "role": OWNER.id, "scope": ArmId(tenant=secrets.tenant_id).path}
+        owners.append({"principal": secrets.admin_object_id, **root})
         documents = [Document("subscriptions", 1, rows), Document("role-assignments", 1, owners)]
         try:
             await store.commit(Change(documents=documents))

@@ -54,6 +54,10 @@ class Principals(Protocol):
         """The groups it is in, directly or through others."""
         ...
 
+    def named(self, tenant: str, name: str) -> str:
+        """The object id of a user by its user principal name, or of whoever has that object id; empty for nobody."""
+        ...
+
     def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
         """What a directory is called, and its domains, the default one first."""
         ...

@@ -1,0 +1,1 @@
+"""Microsoft.Features: previews, of which this cloud has none."""

@@ -1,0 +1,1 @@
+"""Microsoft.Subscriptions.Admin: the operator gives subscriptions to directories."""
