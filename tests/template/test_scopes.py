@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from lazur.kernel.errors import LazurError
-from lazur.providers.resources.template import Target, check_location, target
+from lazur.providers.resources.template import Target, check_location, steps, target
 from tests.template.cloud import RG, SUBSCRIPTION, context, expanded, template
+from tests.template.fuzz import Nothing
 
 SUB = f"/subscriptions/{SUBSCRIPTION}"
 MG = "/providers/Microsoft.Management/managementGroups/mg1"
@@ -145,3 +146,13 @@ def test_nesting_is_limited_whatever_is_around() -> None:
     assert expanded(raw).nodes
     assert "actual: '6'" in refusal(raw, nesting=1).message
     assert "actual: '6'" in refusal(template([nested(inner=raw)])).message
+
+
+def test_a_whole_deployment_has_one_budget() -> None:
+    costly = "[length(sort(range(0, 2000), lambda('a', 'b', less(lambdaVariables('b'), lambdaVariables('a')))))]"
+    body = {"type": "A.B/c", "apiVersion": "1", "name": "[format('x{0}', copyIndex())]", "properties": {"n": costly}}
+    made = expanded(template([{**body, "copy": {"name": "c", "count": 800}}]))
+    found = steps(made, Nothing())
+    assert 0 < len(found.resources) < 800
+    (fault,) = found.faults
+    assert "too many steps" in fault.message

@@ -96,6 +96,8 @@ def steps(expansion: Expansion, world: World) -> Steps:
                 nested = _look_into(node, body, here, world, seen, found)
             except LazurError as error:
                 found.faults.append(error)
+                if budget.left < 0:
+                    return found
                 continue
             if nested is not None:
                 waiting.append(nested)

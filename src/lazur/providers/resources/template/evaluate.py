@@ -126,6 +126,10 @@ def loop_count(raw: Any, frame: Frame, path: str) -> int:
     return int(count)
 
 
+_CALL = 10
+"""Steps of calling a function of the template's own, besides what its body costs."""
+
+
 class _Engine:
     """The evaluator; has no state of its own."""
 
@@ -150,6 +154,7 @@ class _Engine:
                 "Please see https://aka.ms/arm-functions for usage details"
             )
         self._count(known, node)
+        frame.budget.charge(known.cost)
         if known.lazy:
             result = known.body(frame, list(node.args) if known.name != "list*" else [node.shown, *node.args])
         else:
@@ -192,6 +197,7 @@ class _Engine:
                 f"The template function '{node.shown}' expects {len(known.parameters)} argument(s) "
                 f"but found {len(node.args)}"
             )
+        frame.budget.charge(_CALL)
         local = {p.lower(): self.node(arg, frame) for p, arg in zip(known.parameters, node.args, strict=True)}
         for name, definition in zip(local, known.types, strict=False):
             self._fits(local[name], definition, f"parameter '{name}'", node, frame)

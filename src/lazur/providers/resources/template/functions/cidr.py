@@ -21,7 +21,7 @@ def _network(name: str, value: Any) -> _Network:
     raise fault(name, "argument 1 is no IP address range in CIDR notation")
 
 
-@function("parseCidr", 1)
+@function("parseCidr", 1, cost=15)
 def parse(frame: Frame, args: list[Any]) -> Any:
     """What a range consists of; IPv6 has no broadcast address and all of its addresses are usable."""
     network = _network("parseCidr", args[0])
@@ -41,7 +41,7 @@ def _usable(network: _Network) -> tuple[int, int]:
     return (first + 1, last - 1) if network.version == 4 and network.prefixlen < 31 else (first, last)
 
 
-@function("cidrSubnet", 3)
+@function("cidrSubnet", 3, cost=15)
 def subnet(frame: Frame, args: list[Any]) -> Any:
     """The `index`-th range of prefix length `newCIDR` within a range."""
     network = _network("cidrSubnet", args[0])
@@ -57,7 +57,7 @@ def subnet(frame: Frame, args: list[Any]) -> Any:
     return f"{address}/{length}"
 
 
-@function("cidrHost", 2)
+@function("cidrHost", 2, cost=15)
 def host(frame: Frame, args: list[Any]) -> Any:
     """The `index`-th address for a host: index 0 is the one behind the network's own address."""
     network = _network("cidrHost", args[0])

@@ -26,7 +26,7 @@ def _written(name: str, value: datetime, form: str) -> str:
     return written
 
 
-@function("dateTimeAdd", 2, 3)
+@function("dateTimeAdd", 2, 3, cost=20)
 def add(frame: Frame, args: list[Any]) -> Any:
     """A time plus a duration; a year is 365 days and a month 30, as in Azure."""
     base = _time("dateTimeAdd", args[0])
@@ -42,7 +42,7 @@ def add(frame: Frame, args: list[Any]) -> Any:
     return _written("dateTimeAdd", result, text("dateTimeAdd", args[2], 3))
 
 
-@function("dateTimeFromEpoch", 1)
+@function("dateTimeFromEpoch", 1, cost=20)
 def from_epoch(frame: Frame, args: list[Any]) -> Any:
     """The time so many seconds after 1970."""
     try:
@@ -51,13 +51,13 @@ def from_epoch(frame: Frame, args: list[Any]) -> Any:
         raise fault("dateTimeFromEpoch", f"'{args[0]}' seconds is no time .NET can hold") from None
 
 
-@function("dateTimeToEpoch", 1)
+@function("dateTimeToEpoch", 1, cost=20)
 def to_epoch(frame: Frame, args: list[Any]) -> Any:
     """Whole seconds since 1970."""
     return int((_time("dateTimeToEpoch", args[0]) - _EPOCH).total_seconds() // 1)
 
 
-@function("utcNow", 0, 1)
+@function("utcNow", 0, 1, cost=20)
 def utc_now(frame: Frame, args: list[Any]) -> Any:
     """The time of the deployment, `yyyyMMddTHHmmssZ` by default; only in the default value of a parameter."""
     frame.only("utcNow", Phase.DEFAULT)

@@ -29,6 +29,8 @@ class Function:
     lazy: bool = False
     deep: bool = False
     """Looks at every element of its arguments, so their size is charged first."""
+    cost: int = 0
+    """Steps of a call by itself, for those that cost much whatever they are given."""
 
 
 FUNCTIONS: dict[str, Function] = {}
@@ -45,12 +47,12 @@ def is_function(name: str) -> bool:
 
 
 def function(
-    name: str, least: int, most: int | None = -1, *, lazy: bool = False, deep: bool = False
+    name: str, least: int, most: int | None = -1, *, lazy: bool = False, deep: bool = False, cost: int = 0
 ) -> Callable[[_B], _B]:
     """Register a function that takes `least` to `most` arguments; without `most` exactly `least`."""
 
     def register(body: _B) -> _B:
-        FUNCTIONS[name.lower()] = Function(name, least, least if most == -1 else most, body, lazy, deep)
+        FUNCTIONS[name.lower()] = Function(name, least, least if most == -1 else most, body, lazy, deep, cost)
         return body
 
     return register
