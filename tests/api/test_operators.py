@@ -43,7 +43,7 @@ def test_hosts_are_seen_at_the_operator_s_endpoint_only() -> None:
     at_the_door(new_world(), main)
 
 
-def test_a_group_with_hosts_is_not_deleted_around_it() -> None:
+def test_a_group_with_hosts_is_neither_deleted_nor_emptied_around_it() -> None:
     async def main(door: Door) -> None:
         group = f"{door.cloud.subscription}/resourceGroups/fleet"
         await door.put(group, {"location": "local"})
@@ -51,6 +51,11 @@ def test_a_group_with_hosts_is_not_deleted_around_it() -> None:
         refused = await door.at(door.plane.app, "DELETE", group, door.owner)
         assert (refused.status, refused.error["code"]) == (403, "AuthorizationFailed")
         assert "Microsoft.Fabric.Admin/hosts/delete" in refused.error["message"]
+        await door.put(f"{group}2", {"location": "local"})
+        host = f"{group}/providers/Microsoft.Fabric.Admin/hosts/h77"
+        body = {"resources": [host], "targetResourceGroup": f"{group}2"}
+        moved = await door.at(door.plane.app, "POST", f"{group}/moveResources", door.owner, body=body)
+        assert moved.status == 403 and "Microsoft.Fabric.Admin/hosts/write" in moved.error["message"]
         assert (await door.at(door.plane.operator_app, "DELETE", group, door.operators_token())).status == 202
         await door.is_idle()
         assert not [key for key in door.stored() if "/hosts/h77" in key]

@@ -17,7 +17,7 @@ from lazur.model.armid import ArmId
 from lazur.model.documents import SUCCEEDED, Change, Record, Reference
 from lazur.model.events import event
 from lazur.model.registry import Route
-from lazur.model.rights import right
+from lazur.model.rights import Caller, denial, is_operators, right
 
 _GROUP = "Microsoft.Resources/subscriptions/resourceGroups"
 _MOST = 800
@@ -90,7 +90,8 @@ def _planned(pipeline: Pipeline, request: Request, action: str) -> _Move:
         message = "'targetResourceGroup' must be the id of a group."
         raise LazurError("InvalidRequestContent", message, target="targetResourceGroup")
     target, source = _target(pipeline, request, where), pipeline.stored(request.scope).id
-    found = [_root(pipeline, source, text, f"resources[{index}]") for index, text in enumerate(named)]
+    caller = request.caller
+    found = [_root(pipeline, caller, source, text, f"resources[{index}]") for index, text in enumerate(named)]
     faults = [f for f in found if isinstance(f, LazurError)]
     roots = list({r.key: r for r in found if isinstance(r, Record)}.values())
     below = [r for root in roots for r in (root, *pipeline.store.list(prefix=f"{root.key}/"))]
@@ -117,13 +118,15 @@ def _target(pipeline: Pipeline, request: Request, text: str) -> ArmId:
     return group.id
 
 
-def _root(pipeline: Pipeline, source: ArmId, text: str, path: str) -> Record | LazurError:
+def _root(pipeline: Pipeline, caller: Caller, source: ArmId, text: str, path: str) -> Record | LazurError:
     """One of the resources to move, or why not."""
     try:
         id = pipeline.registry.canonical(ArmId.parse(text))
         declared = pipeline.registry.type_of(id)
     except LazurError as error:
         return LazurError(error.code, error.message, target=path, status=error.status)
+    if is_operators(id.type) and not caller.operator:
+        return denial(caller, right(id.type, "write"), id)
     record = pipeline.store.get(id.key)
     if not source.contains(id) or record is None:
         message = f"'{text}' is not in the resource group '{source.group}'."
