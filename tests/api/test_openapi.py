@@ -13,6 +13,8 @@ import schemathesis
 from lazur.api.openapi import documents
 from lazur.model.fields import Ref, WriteOnly, marked
 from tests.api.contract import contract, validator_of
+from tests.api.front import Door, at_the_door
+from tests.cloud.cloud import new_world
 from tests.conformance.examples import BY_NAME, NAMES, REGISTRY
 from tests.conformance.levels import levels
 from tests.conformance.test_authorisation import common, operations
@@ -82,3 +84,14 @@ def test_a_secret_in_an_answer_is_a_fault() -> None:
     body = {"computerName": "vm1", "adminUsername": "azureuser"}
     assert validator_of(document, profile).is_valid(body)
     assert not validator_of(document, profile).is_valid({**body, "adminPassword": "Lazur-12345"})
+
+
+def test_everybody_may_read_what_the_api_is() -> None:
+    async def main(door: Door) -> None:
+        for path in ("/metadata/openapi/Microsoft.Compute", "/metadata/openapi/microsoft.compute/"):
+            answer = await door.ask("GET", path, token=None, version=None)
+            assert answer.status == 200 and answer.json["servers"] == [{"url": door.endpoints.management}]
+            assert answer.json["paths"] == DOCUMENTS["Microsoft.Compute"]["paths"]
+        assert (await door.ask("GET", "/metadata/openapi/Microsoft.Nothing", token=None)).status == 401
+
+    at_the_door(new_world(), main, executors=False)

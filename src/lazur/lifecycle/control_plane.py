@@ -28,6 +28,7 @@ from lazur.api.artifacts import Artifacts
 from lazur.api.authority import Authority, root_group
 from lazur.api.desires import Desires
 from lazur.api.message import Response as ArmResponse
+from lazur.api.openapi import document
 from lazur.api.pipeline import Pipeline
 from lazur.api.routes import Routes
 from lazur.api.throttle import Throttle
@@ -68,6 +69,7 @@ from lazur.store.interface import Store
 log = logger("control_plane")
 
 _ARTIFACTS = "/artifacts/"
+_OPENAPI = "/metadata/openapi/"
 _LINK_LIFE = timedelta(hours=2)
 SYSTEM = Caller("", "00000000-0000-0000-0000-00000000feed", "the stamp itself", "System", operator=True)
 SYSTEM_GROUP = "system"
@@ -222,13 +224,20 @@ class ControlPlane:
         return challenge(self.endpoints, tenant or self.stamp.tenant, error)
 
     def _metadata(self, http: Request, endpoints: Endpoints) -> Response | None:
-        path = "/" + "/".join(p for p in http.scope["path"].split("/") if p)
-        if http.scope["method"] != "GET" or path.lower() != "/metadata/endpoints":
+        path = "/" + "/".join(p for p in http.scope["path"].lower().split("/") if p)
+        if http.scope["method"] == "GET" and path == "/metadata/endpoints":
+            return JSONResponse(endpoints_body(endpoints, http.query_params.get("api-version", "2015-01-01")))
+        provider = self.registry.providers.get(path.removeprefix(_OPENAPI))
+        if http.scope["method"] != "GET" or not path.startswith(_OPENAPI) or provider is None:
             return None
-        return JSONResponse(endpoints_body(endpoints, http.query_params.get("api-version", "2015-01-01")))
+        if (key := (provider.namespace, endpoints.management)) not in self._described:
+            # Made once: whoever asks need not be known.
+            whole = {**document(self.registry, provider), "servers": [{"url": endpoints.management}]}
+            self._described[key] = json.dumps(whole).encode()
+        return Response(self._described[key], media_type="application/json")
 
     async def _anonymous(self, http: Request) -> Response | None:
-        """What needs no token: where the cloud's endpoints are, image aliases, artifacts by signed link."""
+        """What needs no token: where the cloud's endpoints are, what its API is, image aliases, artifacts by signed link."""
         if http.scope["method"] != "GET":
             return None
         path = "/" + "/".join(p for p in http.scope["path"].split("/") if p)
