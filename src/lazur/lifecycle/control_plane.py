@@ -140,6 +140,7 @@ class ControlPlane:
         self._key = stamp_key
         self._artifacts = Artifacts(artifacts, store) if artifacts else None
         self._link_key = stamp_key.derive("artifact links")
+        self._described: dict[tuple[str, str], bytes] = {}
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
         self._web = web
         self.pipeline = self._pipeline(stamp, identity)
