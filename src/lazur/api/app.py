@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -61,7 +60,9 @@ class ArmApp:
         # A request that names no correlation begins one under its own id, as ARM has it.
         correlation = given.get("x-ms-correlation-request-id", "")
         correlation = correlation if _CORRELATION.match(correlation) else request_id
-        response = await self._anonymous(HttpRequest(scope, receive))
+        # Nothing below a subscription is for everybody.
+        below = scope["path"].startswith("/subscriptions/")
+        response = None if below else await self._anonymous(HttpRequest(scope, receive))
         if response is None:
             response = await self._answer(scope, receive, given, correlation)
         marks = {
@@ -78,9 +79,10 @@ class ArmApp:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, given: Mapping[str, str], correlation: str) -> HttpResponse:
-        path = _SLASHES.sub("/", scope["path"])
+        path: str = scope["path"]
+        path = _SLASHES.sub("/", path) if "//" in path else path
         try:
-            caller = replace(self._authenticate(given.get("authorization")), correlation=correlation)
+            caller = self._authenticate(given.get("authorization")).asking(correlation)
             left = self._admitted(caller, scope["method"], path)
             raw = await _body(receive)
             request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller)
