@@ -172,10 +172,10 @@ class Run:
         """Bring the progress of everything submitted up to date."""
         for step in self.steps.values():
             if step.ongoing:
-                self._look(step)
+                self.seen(step, self.get(step.id))
 
-    def _look(self, step: Step) -> None:
-        record = self.get(step.id)
+    def seen(self, step: Step, record: Record | None) -> None:
+        """What `record`, the resource of a step as it is now, says of its progress."""
         if record is None or record.uid != step.uid:
             gone = LazurError("ResourceNotFound", f"'{step.id}' was deleted while it was being deployed.", target=step.id)
             self.finish(step, None if step.verb == DELETE else gone)

@@ -54,6 +54,7 @@ def submitted(run: Run, step: Step, record: Record) -> None:
     step.started = rfc3339(run.context.clock.now())
     # Told from the document, because a turn that was killed may have created it and forgotten that it did.
     step.created = record.created >= run.began
+    run.seen(step, record)
 
 
 def adopt(run: Run) -> None:
