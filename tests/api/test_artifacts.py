@@ -30,7 +30,7 @@ class Hosts:
         self.app = desire_app(self._open, lambda request: request.headers["x-domain"])
 
     def _open(self, domain: str) -> Desires:
-        return Desires(domain, self.store, SystemClock(), lambda text, context: b"", self.artifacts)
+        return Desires(domain, self.store, SystemClock(), lambda text, context: b"", self.artifacts, lambda domain: None)
 
     async def machine(self, name: str, domain: str) -> None:
         """A machine with a desire of its own."""
