@@ -186,7 +186,7 @@ def _parent(id: ArmId, body: Any) -> ArmId:
     """What a body puts the group below; the root when it does not say, or not in an understandable way."""
     with contextlib.suppress(ValidationError):
         spec = ManagementGroupSpec.model_validate(body.get("properties") or {} if isinstance(body, dict) else {})
-        if spec.details and spec.details.parent:
+        if spec.details and spec.details.parent and spec.details.parent.id:
             return ArmId.parse(spec.details.parent.id, id.tenant)
     return root_group(id.tenant)
 

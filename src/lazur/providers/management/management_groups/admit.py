@@ -16,7 +16,7 @@ _TARGET = "properties.details.parent.id"
 def admit(spec: ManagementGroupSpec, body: dict[str, Any], facts: Facts) -> Decision:
     """Refuse a circle, a tree too deep, and another place for the root."""
     parent = spec.details.parent if spec.details else None
-    if parent is None:
+    if parent is None or parent.id is None:
         return Decision()
     over = [key for key in facts.over(ArmId.parse(parent.id, facts.id.tenant)) if "/managementgroups/" in key]
     if facts.id.name.lower() == facts.id.tenant:

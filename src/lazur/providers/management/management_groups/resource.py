@@ -12,10 +12,10 @@ from lazur.model.resource import Answers, Rendering, Resource
 
 
 class ParentGroup(Model):
-    """The group it is in."""
+    """The group it is in; az says null for the root."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"name", "displayName"})
-    id: Annotated[IdText, Ref("Microsoft.Management/managementGroups", takes="write")]
+    id: Annotated[IdText, Ref("Microsoft.Management/managementGroups", takes="write")] | None = None
 
 
 class GroupDetails(Model):
@@ -49,7 +49,7 @@ class ManagementGroup(Resource[ManagementGroupSpec]):
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """With its directory and its place."""
         record, properties = shown.record, shown.properties
-        parent = properties.get("details", {}).get("parent")
+        parent = properties.get("details", {}).get("parent") or None
         root = record.id.name.lower() == record.id.tenant
         if parent is None and not root:
             parent = {"id": str(record.id.parent.resource(cls.type, record.id.tenant))}
