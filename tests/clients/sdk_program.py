@@ -149,7 +149,7 @@ def deploy(credential: Any) -> dict[str, Any]:
         "valid": valid.properties.provisioning_state,
         "state": done.properties.provisioning_state,
         "outputs": done.properties.outputs,
-        "operations": sorted(o.properties.target_resource.resource_name for o in operations),
+        "operations": sorted(o.properties.target_resource.resource_name for o in operations if o.properties.target_resource),
         "types": sorted({r.type for r in resources.resources.list_by_resource_group(GROUP)}),
         "providers": sorted(p.namespace for p in resources.providers.list()),
     }
