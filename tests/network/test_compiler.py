@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,6 +136,15 @@ def test_gateways_are_spread_and_stay_when_a_host_joins() -> None:
     before, after = first(HOSTS), first([*HOSTS, "h04"])
     assert all(list(before.values()).count(host) > 5 for host in HOSTS)
     assert all(after[vnet] in (before[vnet], "h04") for vnet in before)
+
+
+@pytest.mark.parametrize(("hosts", "candidates"), [(1, 1), (2, 1), (3, 3), (9, 5)])
+def test_two_hosts_hold_no_election_that_neither_can_win(hosts: int, candidates: int) -> None:
+    vnets = [d.vnet(f"v{n}", 20 + n, []) for n in range(20)]
+    chosen = of(compile_network(vnets, [f"h{n:02}" for n in range(hosts)]).rows, "HA_Chassis")
+    assert len(chosen) == 20 * candidates
+    leaders = {c["chassis_name"] for c in chosen.values() if c["priority"] == 5}
+    assert len(leaders) > 1 or hosts == 1, "the networks are spread all the same"
 
 
 def test_members_that_are_down_get_nothing_new() -> None:

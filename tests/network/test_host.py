@@ -68,10 +68,10 @@ def test_an_unreachable_overlay_is_said_and_nothing_reported() -> None:
 def test_gateways_follow_the_hosts() -> None:
     driver = SimulatedNetwork({"h01"})
     states(driver, VNET)
-    driver.hosts.add("h02")
+    driver.hosts |= {"h02", "h03"}
     states(driver, VNET)
     chosen = {c["chassis_name"] for row, c in asyncio.run(driver.actual()).items() if row.table == "HA_Chassis"}
-    assert chosen == {"h01", "h02"}
+    assert chosen == {"h01", "h02", "h03"}
 
 
 def test_drift_is_named() -> None:

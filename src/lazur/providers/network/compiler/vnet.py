@@ -26,6 +26,9 @@ _LOCALPORT_MAC = "12:34:56:78:9a:bc"
 _GUEST_SERVICES_NETWORKS = frozenset({"168.63.129.1/24", "169.254.169.253/30"})
 # OVN elects among the first few; more candidates only cost every host more BFD sessions.
 _GATEWAY_CANDIDATES = 5
+# Who hears no other candidate takes itself to be the one cut off and serves nothing (`ha_chassis_group_is_active` in OVN's
+# ha-chassis.c). Of two, neither can take over from the other, and every lost heartbeat ends the service of both.
+_FEWEST_VOTERS = 3
 
 
 def gateway_of(prefix: IPv4Network) -> IPv4Address:
@@ -163,7 +166,8 @@ def _outside(draft: Draft, vnet: Vnet, chassis: Sequence[str], leaving: frozense
     name = external_port(vnet.uid)
     candidates = draft.put("HA_Chassis_Group", f"hcg-{vnet.uid}", name=f"hcg-{vnet.uid}")
     ranked = sorted(chassis, key=lambda host: hashlib.sha256(f"{vnet.uid}/{host}".encode()).digest())
-    for rank, host in enumerate(ranked[:_GATEWAY_CANDIDATES]):
+    elected = _GATEWAY_CANDIDATES if len(ranked) >= _FEWEST_VOTERS else 1
+    for rank, host in enumerate(ranked[:elected]):
         key = f"hc-{vnet.uid}-{host}"
         draft.link(
             candidates,
