@@ -116,9 +116,7 @@ def running(kind: str, scratch: Path) -> Iterator[Cloud]:
         yield Cloud(_environment([], {}), RealWorld())
         return
     variables = {"LAZUR_STATE": str(scratch)}
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = _free_pair()
     log = scratch / "cloud.log"
     record = scratch / "requests.jsonl"
     command = [sys.executable, "-m", "tests.clients.recorded_cloud", str(port), str(record)]
@@ -130,6 +128,19 @@ def running(kind: str, scratch: Path) -> Iterator[Cloud]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _free_pair() -> int:
+    """A port that nobody has, nor the one after it, where the operator is served. Below those that connections get."""
+    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
+        try:
+            for wanted in (port, port + 1):
+                with socket.socket() as tried:
+                    tried.bind(("127.0.0.1", wanted))
+        except OSError:
+            continue
+        return port
+    raise AssertionError("no two neighbouring ports are free")
 
 
 def _inherited(variables: Mapping[str, str]) -> dict[str, str]:

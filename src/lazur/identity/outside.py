@@ -11,6 +11,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import aiohttp
@@ -50,7 +51,12 @@ class HttpWeb:
     """HTTPS to providers the operator configured, wherever they are, without redirects; `roots` vouch for them."""
 
     def __init__(self, roots: ssl.SSLContext | None = None) -> None:
-        self._roots = roots or ssl.create_default_context()
+        self._given = roots
+
+    @cached_property
+    def _roots(self) -> ssl.SSLContext:
+        # Reading all roots of the system takes a while, and most stamps never ask anybody outside.
+        return self._given or ssl.create_default_context()
 
     async def get(self, url: str) -> dict[str, Any]:
         return await self._ask("GET", url, None)
