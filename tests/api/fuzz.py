@@ -61,7 +61,7 @@ def read_page(text: str) -> None:
     items, seen = list(range(2500)), []
     query = {"$skiptoken": text}
     for _ in range(4):
-        answer = queries.page(items, query, "https://x/y")
+        answer = queries.page(items, queries.Window.of(query, "https://x/y"))
         seen += answer["value"]
         if "nextLink" not in answer:
             break
