@@ -49,7 +49,8 @@ class ManagementGroup(Resource[ManagementGroupSpec]):
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """With its directory and its place."""
         record, properties = shown.record, shown.properties
-        parent = properties.get("details", {}).get("parent") or None
+        said = properties.get("details", {}).get("parent") or {}
+        parent = {"id": said["id"]} if said.get("id") else None
         root = record.id.name.lower() == record.id.tenant
         if parent is None and not root:
             parent = {"id": str(record.id.parent.resource(cls.type, record.id.tenant))}
