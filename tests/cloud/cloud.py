@@ -53,6 +53,8 @@ _EFFECTS = {
 _HEX = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.I)
 _MAC = re.compile(r"00:0d:3a(:[0-9a-f]{2}){3}")
 _TAP = re.compile(r"\bt[0-9a-f]{10}\b")
+# Which host serves a network's gateway is drawn from the network's uid.
+_GATEWAY = re.compile(r"(HA_Chassis/hc-<[^>]*>)-\w+")
 _ZONE = re.compile(r"\b[0-9a-f]{12}(?=\.internal\.)")
 
 
@@ -430,7 +432,8 @@ class Cloud:
         desires = store._writer.execute("SELECT domain, kind, owner, removed, state FROM desires ORDER BY 1, 2, 3").fetchall()
         text = dumps({"records": records, "claims": claims, "desires": desires, "outside": self.outside()})
         text = _HEX.sub(lambda found: names.get(found.group(), "#"), text)
-        return _sorted(json.loads(_ZONE.sub("zone", _TAP.sub("tap", _MAC.sub("mac", text)))))
+        text = _GATEWAY.sub(r"\1", _ZONE.sub("zone", _TAP.sub("tap", _MAC.sub("mac", text))))
+        return _sorted(json.loads(text))
 
 
 class _Remembering:

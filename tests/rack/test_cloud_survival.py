@@ -13,7 +13,7 @@ from tests.rack.flows import CONTROL_SERVICES, Cloud, Example, Load, number, pag
 from tests.rack.support import CHECKS, kill
 
 CRASHES = number("LAZUR_CRASHES", 5)
-DARK_SECONDS = number("LAZUR_DARK", 20)
+DARK_SECONDS = number("LAZUR_DARK", 60)
 SEED = number("LAZUR_SEED", 1)
 # What a deployment of the example takes on a fast day: all moments of it are drawn from.
 _DEPLOYMENT_SECONDS = 8.0
