@@ -303,7 +303,7 @@ class ControlPlane:
             scope = ArmId.from_path(row["scope"])
             id = scope.resource(RoleAssignment.type, derived(row["scope"], row["principal"], row["role"]))
             role = scope.resource(RoleDefinition.type, row["role"])
-            properties = {"roleDefinitionId": str(role), "principalId": row["principal"], "principalType": row["kind"]}
+            properties = {"roleDefinitionId": str(role), "principalId": row["principal"], "principalType": row.get("kind")}
             await self.pipeline.put(SYSTEM, id, {"properties": properties}, RoleAssignment.api_versions[0])
         if pending.content:
             await self.store.commit(Change(documents=[Document(pending.name, pending.version + 1, [])]))
@@ -392,16 +392,30 @@ async def _accounts(store: Store, ids: Ids, secrets: Secrets) -> Accounts:
                 (secrets.admin_object_id, "User", operator),
             )
         ]  # fmt: skip
-        # Over everything of the directory: whoever administers it can make management groups and deploy to them.
-        root = {"kind": "User", "role": OWNER.id, "scope": ArmId(tenant=secrets.tenant_id).path}
-        owners.append({"principal": secrets.admin_object_id, **root})
+        owners.append(_root_owner(secrets))
         documents = [Document("subscriptions", 1, rows), Document("role-assignments", 1, owners)]
         try:
             await store.commit(Change(documents=documents))
         except Conflict:
             return await _accounts(store, ids, secrets)
         known = store.document("subscriptions")
+    elif any("tenant" not in row for row in known.content):
+        await store.commit(Change(documents=_of_one_directory(store, secrets)))
     return Accounts(known.content[0]["id"], known.content[1]["id"])
+
+
+def _root_owner(secrets: Secrets) -> dict[str, Any]:
+    """Over everything of the directory: whoever administers it can make management groups and deploy to them."""
+    scope = ArmId(tenant=secrets.tenant_id).path
+    return {"principal": secrets.admin_object_id, "kind": "User", "role": OWNER.id, "scope": scope}
+
+
+def _of_one_directory(store: Store, secrets: Secrets) -> list[Document]:
+    """The documents of a stamp from before there were several directories, when all was the first one's, as they are now."""
+    known, owners = store.document("subscriptions"), store.document("role-assignments")
+    rows = [{"tenant": secrets.tenant_id, **row} for row in known.content]
+    held = [*(owners.content or ()), _root_owner(secrets)]
+    return [Document(known.name, known.version + 1, rows), Document(owners.name, owners.version + 1, held)]
 
 
 def credentials(plane: ControlPlane) -> str:
