@@ -164,7 +164,7 @@ class Door:
         headers_sent = {k.decode().lower(): v.decode("latin-1") for k, v in outbox[0]["headers"]}
         answer = Answer(outbox[0]["status"], headers_sent, b"".join(m.get("body", b"") for m in outbox[1:]))
         self._is_well_formed(answer)
-        broken = contract().faults(method, scope["path"], answer.status, answer.headers, answer.raw)
+        broken = contract().faults(method, unquote(path), answer.status, answer.headers, answer.raw)
         assert not broken, f"{method} {path}: {answer.status} is not as documented: {broken[:5]} {answer.raw[:1500]!r}"
         return answer
 

@@ -84,10 +84,17 @@ def test_a_page_renders_what_is_on_it_and_no_more(monkeypatch: pytest.MonkeyPatc
         group = await _made(door, 9)
         asked: list[Any] = []
         listing, texts = door.store.list, door.plane.pipeline.presenter.texts
-        monkeypatch.setattr(door.store, "list", lambda **k: asked.append(k.get("limit")) or listing(**k))
-        monkeypatch.setattr(
-            door.plane.pipeline.presenter, "texts", lambda r, *a, **k: asked.append(len(r)) or texts(r, *a, **k)
-        )
+
+        def counted_list(**options: Any) -> Any:
+            asked.append(options.get("limit"))
+            return listing(**options)
+
+        def counted_texts(records: Any, *arguments: Any, **options: Any) -> Any:
+            asked.append(len(records))
+            return texts(records, *arguments, **options)
+
+        monkeypatch.setattr(door.store, "list", counted_list)
+        monkeypatch.setattr(door.plane.pipeline.presenter, "texts", counted_texts)
         await door.ask("GET", f"{group}/providers/{SETS}", query="$top=2")
         assert asked == [3, 2]
         detailed = (await door.ask("GET", f"{group}/providers/{SETS}", query="$top=1")).json["value"][0]

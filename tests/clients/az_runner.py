@@ -15,7 +15,7 @@ def main() -> None:
     answers = sys.stdout
     # az keeps the streams it found when it was loaded, so these stay the same objects and are there before it.
     sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
-    from azure.cli.core import get_default_cli  # type: ignore[import-not-found]
+    from azure.cli.core import get_default_cli
 
     for line in sys.stdin:
         for stream in (sys.stdout, sys.stderr):

@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any, TextIO
+from unittest import mock
 from urllib.parse import parse_qs
 
 from lazur.lifecycle import simulated
@@ -46,8 +47,8 @@ def main() -> None:
         def recorded(app: Any, *arguments: Any, **more: Any) -> Any:
             return server(Recorder(app, file), *arguments, **more)
 
-        simulated.server = recorded  # type: ignore[assignment]
-        simulated.run_simulated(Site.load(ROOT / "sites" / "laptop.yaml"), port)
+        with mock.patch.object(simulated, "server", recorded):
+            simulated.run_simulated(Site.load(ROOT / "sites" / "laptop.yaml"), port)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError  # type: ignore[import-not-found]
-from azure.identity import (  # type: ignore[import-not-found]
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity import (
     CertificateCredential,
     ClientSecretCredential,
     DefaultAzureCredential,
@@ -28,12 +28,12 @@ from azure.identity import (  # type: ignore[import-not-found]
     InteractiveBrowserCredential,
     UsernamePasswordCredential,
 )
-from azure.mgmt.authorization import AuthorizationManagementClient  # type: ignore[import-not-found]
-from azure.mgmt.compute import ComputeManagementClient  # type: ignore[import-not-found]
-from azure.mgmt.network import NetworkManagementClient  # type: ignore[import-not-found]
-from azure.mgmt.resource.deployments import DeploymentsMgmtClient  # type: ignore[import-not-found]
-from azure.mgmt.resource.resources import ResourceManagementClient  # type: ignore[import-not-found]
-from azure.mgmt.resource.subscriptions import SubscriptionClient  # type: ignore[import-not-found]
+from azure.mgmt.authorization import AuthorizationManagementClient
+from azure.mgmt.compute import ComputeManagementClient
+from azure.mgmt.network import NetworkManagementClient
+from azure.mgmt.resource.deployments import DeploymentsMgmtClient
+from azure.mgmt.resource.resources import ResourceManagementClient
+from azure.mgmt.resource.subscriptions import SubscriptionClient
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -57,7 +57,7 @@ def approve(url: str, code: str, _: Any) -> None:
 
 def ways(tenant: str) -> dict[str, Callable[[], Any]]:
     """Every way to sign in at one authority."""
-    common = {"authority": HOST, "tenant_id": tenant, "client_id": PUBLIC, "disable_instance_discovery": True}
+    common: dict[str, Any] = {"authority": HOST, "tenant_id": tenant, "client_id": PUBLIC, "disable_instance_discovery": True}
     user = {"username": os.environ["LAZUR_USER"], "password": os.environ["LAZUR_PASSWORD"]}
     return {
         "client secret": lambda: secret(tenant),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lazur.kernel.ids import short
 from lazur.lifecycle.fsck import Facts, Finding, audit
 from lazur.lifecycle.inspect import documents
@@ -23,7 +25,8 @@ async def facts_of(cloud: Cloud) -> Facts:
         if d.wanted.domain == "network/main"
     ]
     drift = list(await NetworkHandler(world.network).drift(wanted))
-    hosts, bindings = {}, {}
+    hosts: dict[str, Any] = {}
+    bindings: dict[str, Any] = {}
     for name, host in world.hosts.items():
         if name in control["lost"]:
             continue

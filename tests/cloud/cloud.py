@@ -78,8 +78,7 @@ class World:
         """An equal world with a life of its own."""
         store = SqliteStore(None)
         store._writer.deserialize(self.store._writer.serialize())
-        rest = copy.deepcopy(replace(self, store=None))  # type: ignore[arg-type]
-        return replace(rest, store=store)
+        return copy.deepcopy(self, {id(self.store): store})
 
     def clock(self) -> VirtualClock:
         """A clock that goes on where this world's time stands."""

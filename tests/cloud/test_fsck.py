@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -45,7 +46,7 @@ def _machine(facts: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-PLANTS = {
+PLANTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "process": lambda f: f["hosts"]["h01"]["processes"].append(4242),
     "unknown machine": lambda f: f["hosts"]["h01"]["machines"].update(
         {"stray": {"phase": "running", "pid": None, "disks": []}}

@@ -10,6 +10,7 @@ import pytest
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
 from lazur.kernel.simulation import run_virtual
+from lazur.model.armid import ArmId
 from lazur.model.documents import Change, Claim
 from tests.cloud.cloud import Cloud
 from tests.cloud.test_life import NETWORK, nic_body, vnet_body
@@ -55,7 +56,7 @@ def test_no_request_reads_a_whole_pool(monkeypatch: pytest.MonkeyPatch) -> None:
         await cloud.delete(group.resource(f"{NETWORK}/networkInterfaces", "nic0"))
         await cloud.put(group.resource(f"{NETWORK}/networkInterfaces", "nic5"), nic_body(vnet))
         store = cloud.world.store
-        pool = f"subnet/{store.get(vnet.key).uid}/default"
+        pool = _pool(cloud, vnet)
         held = {a: store.holder(pool, a) for a in ("10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7", "10.0.0.8", "10.0.0.99")}
         names = {a: key.rpartition("/")[2] if key else None for a, key in held.items()}
         assert names == {
@@ -66,13 +67,19 @@ def test_no_request_reads_a_whole_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     run_virtual(main)
 
 
+def _pool(cloud: Cloud, vnet: ArmId) -> str:
+    record = cloud.world.store.get(vnet.key)
+    assert record is not None
+    return f"subnet/{record.uid}/default"
+
+
 def test_a_full_subnet_says_so() -> None:
     async def main(clock: VirtualClock) -> None:
         cloud = await Cloud(clock).start()
         group = await cloud.with_group()
         vnet = group.resource(f"{NETWORK}/virtualNetworks", "net")
         await cloud.put(vnet, vnet_body(subnet="10.0.0.0/29"))
-        pool, others = f"subnet/{cloud.world.store.get(vnet.key).uid}/default", "/others"
+        pool, others = _pool(cloud, vnet), "/others"
         claims = [Claim(pool, f"10.0.0.{n}", others) for n in (4, 6)]
         await cloud.world.store.commit(Change(rewire={others: ((), claims)}))
         await cloud.put(group.resource(f"{NETWORK}/networkInterfaces", "last"), nic_body(vnet))

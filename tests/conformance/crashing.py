@@ -87,7 +87,8 @@ class _Teller:
             await asyncio.wait({task, burning}, return_when=asyncio.FIRST_COMPLETED)
             if not burning.done() and not self._burnt():
                 burning.cancel()
-                return task.result()
+                task.result()
+                return
             for one in (task, burning):
                 one.cancel()
             await asyncio.gather(task, burning, return_exceptions=True)

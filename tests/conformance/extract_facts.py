@@ -102,10 +102,10 @@ def main() -> None:
     place = FACTS / "properties.json"
     before = json.loads(place.read_text())
     place.write_text(json.dumps(properties(trees, before), indent=0, sort_keys=True) + "\n")
-    with table.open() as file, (FACTS / "operations.csv").open("w", newline="") as out:
+    with table.open() as rows, (FACTS / "operations.csv").open("w", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["type", "method", "below", "statuses", "final_state"])
-        writer.writerows(operations(csv.DictReader(file)))
+        writer.writerows(operations(csv.DictReader(rows)))
 
 
 if __name__ == "__main__":

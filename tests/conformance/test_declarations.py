@@ -16,6 +16,7 @@ import pytest
 
 from lazur.model.fields import Caseless, WriteOnly, marked, pointers
 from lazur.model.registry import API_VERSION, AnyResource
+from lazur.model.resource import Action, View
 from tests.conformance.examples import BY_NAME, NAMES, REGISTRY, Maker
 from tests.conformance.levels import levels
 
@@ -82,7 +83,8 @@ def test_the_declaration_is_whole(name: str) -> None:
     assert declared.api_versions and all(API_VERSION.match(v) for v in declared.api_versions)
     assert list(declared.api_versions) == sorted(declared.api_versions, reverse=True), "newest first"
     assert re.match(declared.name_pattern, declared.example_name.replace("{n}", "1"))
-    for part in (*declared.actions, *declared.views):
+    parts: tuple[Action | View, ...] = (*declared.actions, *declared.views)
+    for part in parts:
         assert part.doc.endswith("."), f"{name}: {part.name} is not documented"
     for child in declared.embedded:
         alias = {i.alias or n for n, i in declared.Spec.model_fields.items()}

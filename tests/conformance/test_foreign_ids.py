@@ -73,7 +73,7 @@ def elsewhere(cloud: Cloud) -> str:
 
 def target_of(field: IdField, group: ArmId, number: int = 1) -> ArmId:
     """An id that fits the field: of the example of its type, or of a child of that."""
-    maker = Maker(None, group)  # type: ignore[arg-type]
+    maker = Maker(None, group)
     assert field.ref is not None
     declared = REGISTRY.find(field.ref.type)
     if declared is not None:

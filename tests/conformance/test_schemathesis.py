@@ -77,7 +77,7 @@ def narrowed(document: dict[str, Any], subscription: str) -> dict[str, Any]:
             links = item.get("put", {}).get("responses", {})
             for status in ("200", "202", "204"):
                 if delete and status in delete["responses"]:
-                    known = next((r["links"] for r in links.values() if "links" in r), {})
+                    known: dict[str, Any] = next((r["links"] for r in links.values() if "links" in r), {})
                     delete["responses"][status]["links"] = {k: v for k, v in known.items() if k == "Get"}
     return found
 

@@ -336,7 +336,7 @@ class _Deaf(SqliteStore):
     def feed(self, since: int, limit: int = 1000) -> Sequence[Entry]:
         return []
 
-    async def changed(self, since: int) -> None:
+    async def changed(self, since: int, name: str = "") -> None:
         await asyncio.Event().wait()
 
 

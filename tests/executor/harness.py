@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from lazur.kernel.clock import VirtualClock
+from lazur.kernel.clock import Clock, VirtualClock
 from lazur.kernel.errors import LazurError, Unavailable
 from lazur.model.desire import Batch, Desire, Report, State
 
@@ -15,7 +15,7 @@ DOMAIN = "host/h01"
 class Plane:
     """The control plane as an executor sees it; `down` makes every call fail."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._desires: dict[tuple[str, str], tuple[int, Desire]] = {}
         self._cursor = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import dns.edns
 import dns.flags
@@ -32,8 +33,8 @@ def zones(root: Path) -> Zones:
     return Zones(ledger.snapshot, "net", "internal.lazur.internal")
 
 
-def ask(known: Zones, name: str, kind: str = "A", **options: object) -> dns.message.Message:
-    query = dns.message.make_query(name, kind, **options)  # type: ignore[arg-type]
+def ask(known: Zones, name: str, kind: str = "A", **options: Any) -> dns.message.Message:
+    query = dns.message.make_query(name, kind, **options)
     answer = asyncio.run(serve_packet(query.to_wire(), known, None, MAX_UDP))
     assert answer is not None
     response = dns.message.from_wire(answer)

@@ -356,14 +356,14 @@ def test_names_of_public_addresses_in_every_network(overlay: Overlay) -> None:
 def test_every_form_of_rule_is_understood(overlay: Overlay) -> None:
     """A match that a host cannot parse is only a line in its log, and a rule that does not hold."""
     ports, prefixes = ["80", "443", "1000-2000"], ["10.1.0.0/16", "VirtualNetwork", "Internet", "AzureLoadBalancer", "1.2.3.4"]
-    forms = [
+    forms: list[dict[str, Any]] = [
         {"protocol": protocol, "source": source, "destination": prefixes, "ports": port, "source_ports": port}
         for protocol in ("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
         for source in (["*"], prefixes, ["Internet"])
         for port in (["*"], ["22"], ports)
     ]
     directions = ("Inbound", "Outbound")
-    rules = [d.rule(f"r{n}", 100 + n, **form, direction=directions[n % 2]) for n, form in enumerate(forms)]  # type: ignore[arg-type]
+    rules = [d.rule(f"r{n}", 100 + n, **form, direction=directions[n % 2]) for n, form in enumerate(forms)]
     forwarder = d.nic("nva", V1, S1, "10.0.0.9", ipForwarding=True)
     overlay.want(network(forwarder, web=rules))
     for host in overlay.lab.hosts:

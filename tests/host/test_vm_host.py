@@ -39,7 +39,7 @@ class Agent:
     def __init__(self, lab: VmLab) -> None:
         self.lab = lab
         self.clock = SystemClock()
-        self.plane = Plane(self.clock)  # type: ignore[arg-type]
+        self.plane = Plane(self.clock)
         self.task: asyncio.Task[None] | None = None
         self.generation = 1
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from lazur.identity.directory import Write
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.federation import Federation
-from lazur.identity.objects import Application, Secret, ServicePrincipal, User
+from lazur.identity.objects import Application, Secret, ServicePrincipal, Stored, User
 from lazur.identity.service import Outside
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Unavailable
@@ -70,7 +70,7 @@ async def company(clock: Clock) -> Stamp:
         "lazur", "o-lazur", made.tenant, "Our cloud", secrets=(Secret.of("k", SECRET),),
         properties={"web": {"redirectUris": [CALLBACK]}},
     )  # fmt: skip
-    things = [
+    things: list[Stored] = [
         app,
         ServicePrincipal("sp-lazur", "lazur", made.tenant, "Our cloud"),
         replace(made.admin, password_hash=cheap("admin")),

@@ -15,11 +15,12 @@ from joserfc.jwk import ECKey, RSAKey
 
 from lazur.identity.directory import Write
 from lazur.identity.objects import Application, FederatedCredential, ServicePrincipal
+from lazur.identity.service import Outside
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
 from tests.identity.flows import ARM, by_secret, claims, refused, run, with_app
 from tests.identity.outside import StampWeb, company, issuer
-from tests.identity.support import Answer, Outside, Stamp, call, stamp
+from tests.identity.support import Answer, Stamp, call, stamp
 
 EXCHANGE = "api://AzureADTokenExchange"
 PIPELINE = "https://pipelines.example/org"

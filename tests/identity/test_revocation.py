@@ -46,12 +46,12 @@ def now(made: Stamp) -> int:
     return int(made.clock.now().timestamp())
 
 
-async def new_password(made: Stamp) -> object:
-    return await made.directory.set_password(f"oid-{ALICE}", "new", SeededIds(1), now(made))
+async def new_password(made: Stamp) -> None:
+    await made.directory.set_password(f"oid-{ALICE}", "new", SeededIds(1), now(made))
 
 
-async def sessions_revoked(made: Stamp) -> object:
-    return await made.directory.revoke(made.tenant, f"oid-{ALICE}", now(made))
+async def sessions_revoked(made: Stamp) -> None:
+    await made.directory.revoke(made.tenant, f"oid-{ALICE}", now(made))
 
 
 async def disabled(made: Stamp) -> object:

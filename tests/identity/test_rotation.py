@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, KeySetSerialization
 
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
@@ -22,7 +20,7 @@ class RelyingParty:
         self.keys: KeySet | None = None
         self.fetched = -DAY
 
-    def learn(self, now: int, document: dict[str, Any]) -> None:
+    def learn(self, now: int, document: KeySetSerialization) -> None:
         if now - self.fetched >= DAY:
             self.keys, self.fetched = KeySet.import_key_set(document), now
 

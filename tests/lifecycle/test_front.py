@@ -25,8 +25,9 @@ def reached(endpoints: Endpoints, host: str, path: str) -> str:
 
         return app
 
-    front = Front(service("arm"), service("identity"), service("graph"), endpoints, None)  # type: ignore[arg-type]
-    asyncio.run(front({"type": "http", "path": path, "headers": [(b"host", host.encode())]}, None, None))  # type: ignore[arg-type]
+    nothing: Any = None
+    front = Front(service("arm"), service("identity"), service("graph"), endpoints, nothing)
+    asyncio.run(front({"type": "http", "path": path, "headers": [(b"host", host.encode())]}, nothing, nothing))
     return found[0]
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from lazur.lifecycle.project import ROOT
 
-_BARE = ("basename", "cat", "chmod", "cut", "dirname", "env", "find", "flock", "id", "mkdir", "mktemp", "mv", "printf")
-_BARE += ("readlink", "rm", "sh", "sha256sum", "sort", "tail", "uname")
+_BARE = (
+    "basename", "cat", "chmod", "cut", "dirname", "env", "find", "flock", "id", "mkdir", "mktemp", "mv", "printf", "readlink",
+    "rm", "sh", "sha256sum", "sort", "tail", "uname",
+)  # fmt: skip
 _LOCK = sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()[:24]
 
 

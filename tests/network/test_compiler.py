@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazur.drivers.network.diff import apply_ops, diff
-from lazur.drivers.network.rows import Columns, Ref, Rows, canonical
+from lazur.drivers.network.rows import Ref, Rows, canonical
 from lazur.model.desire import Desire
 from lazur.providers.network.compiler import Compiled, Compiler, compile_network
 from tests.network import desires as d
@@ -23,7 +24,7 @@ def compiled(desires: Sequence[Desire]) -> Compiled:
     return compile_network(desires, HOSTS)
 
 
-def of(rows: Rows, table: str) -> dict[str, Columns]:
+def of(rows: Rows, table: str) -> dict[str, Mapping[str, Any]]:
     return {row.key: columns for row, columns in rows.items() if row.table == table}
 
 
@@ -120,7 +121,7 @@ def test_names_of_public_addresses_are_answered_in_every_network() -> None:
     rows = compiled([*world(), name]).rows
     assert of(rows, "DNS")["dns-public"]["records"] == {"shop.local.cloudapp.lazur.internal": "203.0.113.9"}
     switches = of(rows, "Logical_Switch")
-    asked = {key for key, columns in switches.items() if Ref("DNS", "dns-public") in columns.get("dns_records", ())}  # type: ignore[operator]
+    asked = {key for key, columns in switches.items() if Ref("DNS", "dns-public") in columns.get("dns_records", ())}
     assert asked == {"ls-s1", "ls-s2", "ls-t1"}, "a network with name servers of its own too"
     assert "dns-public" not in of(compiled(world()).rows, "DNS")
     assert compiled([name]).rows == {}
@@ -164,7 +165,7 @@ def test_public_frontends_are_on_router_and_switches_internal_ones_on_switches()
     assert isinstance(router, frozenset)
     assert public in router and internal not in router
     for name in ("ls-s1", "ls-s2"):
-        assert {public, internal} <= set(of(rows, "Logical_Switch")[name]["load_balancer"])  # type: ignore[arg-type]
+        assert {public, internal} <= set(of(rows, "Logical_Switch")[name]["load_balancer"])
 
 
 def test_outbound_addresses() -> None:
@@ -207,7 +208,7 @@ def test_tiers_follow_the_way_of_a_packet() -> None:
 
 
 def test_priorities_keep_azure_order_and_do_not_move() -> None:
-    def priorities(*rules: dict[str, object]) -> dict[str, object]:
+    def priorities(*rules: dict[str, object]) -> dict[str, int]:
         cards = [d.nic("c", "v1", "s1", "10.0.0.4", nsg="n")]
         rows = compiled([d.vnet("v1", 17, [d.subnet("s1", "10.0.0.0/24")]), d.nsg("n", *rules), *cards]).rows
         return {key.split("/in-")[1]: c["priority"] for key, c in of(rows, "ACL").items() if "/in-" in key}
@@ -216,7 +217,7 @@ def test_priorities_keep_azure_order_and_do_not_move() -> None:
     many = priorities(*(d.rule(f"r{n}", n) for n in range(101, 1100)), d.rule("a", 100), d.rule("z", 4096))
     assert {name: many[name] for name in few} == few
     order = ["a", "r101", "r1099", "z", "AllowVnetInBound", "AllowAzureLoadBalancerInBound", "DenyAllInBound"]
-    assert [many[name] for name in order] == sorted((many[name] for name in order), reverse=True)  # type: ignore[type-var]
+    assert [many[name] for name in order] == sorted((many[name] for name in order), reverse=True)
     assert len(set(many.values())) == len(many)
 
 

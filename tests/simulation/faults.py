@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lazur.api.pipeline import Accepted
 from lazur.executor.ledger import MemoryLedger
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError, Unavailable
@@ -25,6 +26,21 @@ from tests.cloud.cloud import CONTROL, NETWORK, STORAGE, VERSION, Cloud, Trouble
 TEMPLATE = json.loads((Path(__file__).parents[2] / "examples" / "load-balanced-web" / "azuredeploy.json").read_text())
 WORDS = "qemu-system-x86_64: simulated refusal"
 T = TypeVar("T")
+
+
+Ask = Callable[[Cloud], Awaitable[Accepted]]
+
+
+def _put(id: ArmId, body: Any) -> Ask:
+    return lambda cloud: cloud.plane.pipeline.put(cloud.owner, id, body, VERSION)
+
+
+def _patch(id: ArmId, body: Any) -> Ask:
+    return lambda cloud: cloud.plane.pipeline.patch(cloud.owner, id, body, VERSION)
+
+
+def _delete(id: ArmId) -> Ask:
+    return lambda cloud: cloud.plane.pipeline.delete(cloud.owner, id, VERSION)
 
 
 class Storm(Trouble):
@@ -91,7 +107,7 @@ class Simulation:
     async def play(self) -> Outcome:
         await self.cloud.start()
         group = self.cloud.group()
-        await self.ask(lambda c: c.plane.pipeline.put(c.owner, group, {"location": "local"}, VERSION))
+        await self.ask(_put(group, {"location": "local"}))
         chaos = [asyncio.create_task(work) for work in self._chaos(group)]
         runs = await self._deploy(group.resource("Microsoft.Resources/deployments", "web"))
         self.over = True
@@ -125,7 +141,7 @@ class Simulation:
         parameters = {"sshPublicKey": {"value": "ssh-ed25519 AAAAC3 test"}}
         body = {"properties": {"mode": "Incremental", "template": TEMPLATE, "parameters": parameters}}
         for run in range(1, 20):
-            error = await self._finished(id, lambda c: c.plane.pipeline.put(c.owner, id, body, VERSION))
+            error = await self._finished(id, _put(id, body))
             if error is None:
                 return run
             causes = {d.code for d in error.details}
@@ -156,7 +172,7 @@ class Simulation:
     async def _tear_down(self, group: ArmId) -> None:
         self.storm.rate = 0.1
         chaos = [asyncio.create_task(work) for work in (self._killer(40.0, 4), self._blackout())]
-        error = await self._finished(group, lambda c: c.plane.pipeline.delete(c.owner, group, VERSION))
+        error = await self._finished(group, _delete(group))
         if error is not None and error.status != 404:
             self.faults.append(f"the group could not be deleted: {error.body()}")
         await asyncio.gather(*chaos)
@@ -240,9 +256,9 @@ class Simulation:
             ]))  # fmt: skip
             if self.draw.random() < 0.7:
                 tags = {"tags": {"count": str(count)}}
-                refusal = await self._refused(lambda c, t=target, b=tags: c.plane.pipeline.patch(c.owner, t, b, VERSION))
+                refusal = await self._refused(_patch(target, tags))
             elif self._in_use(target):
-                refusal = await self._refused(lambda c, t=target: c.plane.pipeline.delete(c.owner, t, VERSION))
+                refusal = await self._refused(_delete(target))
                 if refusal is None:
                     self.faults.append(f"{target.name} was deleted while it was in use")
             else:
@@ -266,12 +282,12 @@ class Simulation:
             space = {"addressPrefixes": ["10.9.0.0/16"]}
             body = {"location": "local", "properties": {"addressSpace": space, "subnets": [subnet]}}
             plain = {"location": "local", "properties": {}}
-            await self._refused(lambda c, g=guard, b=plain: c.plane.pipeline.put(c.owner, g, b, VERSION))
+            await self._refused(_put(guard, plain))
             await self.clock.sleep(self.draw.uniform(0.0, 2.0))
             await asyncio.gather(
-                self._refused(lambda c, n=network, b=body: c.plane.pipeline.put(c.owner, n, b, VERSION)),
-                self._refused(lambda c, g=guard: c.plane.pipeline.delete(c.owner, g, VERSION)),
-                self._refused(lambda c, n=network, b=body: c.plane.pipeline.put(c.owner, n, b, VERSION)),
+                self._refused(_put(network, body)),
+                self._refused(_delete(guard)),
+                self._refused(_put(network, body)),
             )
 
     def _in_use(self, id: ArmId) -> bool:

@@ -17,9 +17,9 @@ from tests.store.support import DISKS, GROUP, MACHINES, key, on, operation, reco
 Make = Callable[[], SqliteStore]
 
 
-def _everything(name: str, **more: object) -> Change:
+def _everything(name: str, **more: Any) -> Change:
     """A change that touches each kind of document."""
-    change = {
+    change: dict[str, Any] = {
         "records": [record(name)],
         "operations": [operation(f"op-{name}", name)],
         "rewire": {key(name): ([Reference(key(name), "properties.x", key("target"))], [Claim("pool", name, key(name))])},
@@ -27,7 +27,7 @@ def _everything(name: str, **more: object) -> Change:
         "desires": [wanted(name)],
         "documents": [Document(f"doc-{name}", 1, {"n": 1})],
     }
-    return Change(**{**change, **more})  # type: ignore[arg-type]
+    return Change(**{**change, **more})
 
 
 def test_a_change_is_written_as_a_whole(make: Make) -> None:

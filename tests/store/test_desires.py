@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 from hypothesis import strategies
@@ -25,8 +26,8 @@ def _by_name(store: SqliteStore, owner: str = "a") -> dict[str, DesireRecord]:
     return {d.wanted.key: d for d in store.desires(key(owner))}
 
 
-def _said(name: str, generation: int, state: State = State.READY, **fields: object) -> Report:
-    return Report("vm", name, generation, state, **fields)  # type: ignore[arg-type]
+def _said(name: str, generation: int, state: State = State.READY, **fields: Any) -> Report:
+    return Report("vm", name, generation, state, **fields)
 
 
 def test_a_set_replaces_the_former_one(make: Make) -> None:

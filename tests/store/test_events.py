@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from lazur.model.documents import Change, Event
 from lazur.store.sqlite import SqliteStore
@@ -14,9 +15,11 @@ Make = Callable[[], SqliteStore]
 END = MOMENT + timedelta(days=365)
 
 
-def _event(number: int, time: datetime = MOMENT, subscription: str = "sub", **fields: object) -> Event:
-    known = {"group": "rg", "key": key("a"), "type": DISKS, "action": f"{DISKS}/write", "caller": "me", "object_id": "o-1"}
-    return Event(f"id-{number:03}", time, f"c-{number}", subscription, **{**known, **fields})  # type: ignore[arg-type]
+def _event(number: int, time: datetime = MOMENT, subscription: str = "sub", **fields: Any) -> Event:
+    known: dict[str, Any] = {
+        "group": "rg", "key": key("a"), "type": DISKS, "action": f"{DISKS}/write", "caller": "me", "object_id": "o-1",
+    }  # fmt: skip
+    return Event(f"id-{number:03}", time, f"c-{number}", subscription, **{**known, **fields})
 
 
 def test_an_event_comes_back_as_it_was_written(make: Make) -> None:

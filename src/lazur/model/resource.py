@@ -136,7 +136,7 @@ class Resource(Generic[S]):
 
     def __init_subclass__(cls, **kw: Any) -> None:
         super().__init_subclass__(**kw)
-        base = next(b for b in cls.__orig_bases__ if typing.get_origin(b) is Resource)  # type: ignore[attr-defined]
+        base = next(b for b in vars(cls)["__orig_bases__"] if typing.get_origin(b) is Resource)
         cls.Spec = get_args(base)[0]
         if not cls.__doc__:
             raise TypeError(f"{cls.__name__}: a resource type without a docstring has no documentation")

@@ -165,8 +165,11 @@ def test_an_administrator_of_the_stamp_makes_a_directory_and_is_nobody_there() -
         assert me.json["id"] == admin.object_id
         assert [t for t in found.objects.values() if isinstance(t, ServicePrincipal) and t.tenant_id != made["id"]] == []
         (await desk.ask("POST", "organization", body)).refused(400, "Request_BadRequest", "verifiedDomains")
-        for wrong in ({"verifiedDomains": []}, {"verifiedDomains": [{"name": "no domain"}]}, {"passwordProfile": {}},
-                      {"passwordProfile": {"password": "correct-Horse1", "forceChangePasswordNextSignIn": True}}):
+        faulty: tuple[dict[str, Any], ...] = (
+            {"verifiedDomains": []}, {"verifiedDomains": [{"name": "no domain"}]}, {"passwordProfile": {}},
+            {"passwordProfile": {"password": "correct-Horse1", "forceChangePasswordNextSignIn": True}},
+        )  # fmt: skip
+        for wrong in faulty:
             (await desk.ask("POST", "organization", {**body, **wrong})).refused(400, "Request_BadRequest")
         more = {**body, "verifiedDomains": [{"name": "fabrikam.example"}]}
         (await desk.ask("POST", "organization", more, who=admin.object_id)).refused(403, "Authorization_RequestDenied")

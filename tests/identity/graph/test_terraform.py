@@ -79,7 +79,7 @@ def test_a_user_as_version_3_makes_reads_and_changes_it() -> None:
             "state",
             "surname",
         )
-        body = {
+        body: dict[str, Any] = {
             **dict.fromkeys(nothing),
             "@odata.type": "#microsoft.graph.user",
             "accountEnabled": True,

@@ -27,8 +27,10 @@ MAX_TEMPLATES = 500
 class World(Protocol):
     """What a preview may know of the cloud around the deployment."""
 
-    lookup: Lookup
-    """Answers from what exists now; raises `Unanswerable` for everything else."""
+    @property
+    def lookup(self) -> Lookup:
+        """Answers from what exists now; raises `Unanswerable` for everything else."""
+        ...
 
     def context(self, nested: NestedDeployment, around: Context) -> Context:
         """The context of a nested deployment; its scope need not exist yet."""
