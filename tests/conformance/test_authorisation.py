@@ -39,18 +39,36 @@ class Operation:
     twin: str = ""
 
 
-def operations(declared: AnyResource, subscription: str, tenant: str = "t") -> Iterator[Operation]:
-    """Everything a type declares."""
+def places(subscription: str, tenant: str = "t") -> dict[str, ArmId]:
+    """A scope of every level, as declarations call them."""
+    root, above = ArmId(tenant=tenant), ArmId(subscription)
+    group = ArmId(subscription, GROUP)
+    machine = group.resource("Microsoft.Compute/virtualMachines", "x1")
+    return {
+        "tenant": root, "managementGroup": root.resource("Microsoft.Management/managementGroups", tenant),
+        "subscription": above, "group": group, "resource": machine,
+    }  # fmt: skip
+
+
+def operations(declared: AnyResource, subscription: str, tenant: str = "t", level: str = "") -> Iterator[Operation]:
+    """Everything a type declares, where its example lies or at another `level`."""
     maker = Maker(None, ArmId(subscription, GROUP), tenant)
     id, body, kind = maker.id(declared), maker.body(declared), declared.type
+    if level:
+        id = places(subscription, tenant)[level].resource(kind, id.name)
     twin = ArmId(subscription, ABSENT) if id.namespace is None else id.parent.resource(kind, ABSENT)
+    where = f" at {level}" if level else ""
 
     def one(name: str, method: str, verb: str, content: Any = None, tail: str = "") -> Operation:
-        return Operation(f"{kind} {name}", method, f"{id}{tail}", right(kind, verb), id, content, f"{twin}{tail}")
+        return Operation(f"{kind} {name}{where}", method, f"{id}{tail}", right(kind, verb), id, content, f"{twin}{tail}")
 
     yield one("read", "GET", "read")
     yield one("head", "HEAD", "read")
-    yield from _lists(declared, id)
+    if level:
+        listed = f"{str(id.scope).rstrip('/')}/providers/{kind}"
+        yield Operation(f"{kind} list{where}", "GET", listed, right(kind, "read"), id.scope)
+    else:
+        yield from _lists(declared, id)
     yield one("write", "PUT", "write", body)
     yield one("patch", "PATCH", "write", {"tags": {"a": "b"}})
     for action in declared.actions:
@@ -90,7 +108,7 @@ def _children(declared: AnyResource, child: Embedded, id: ArmId, twin: ArmId, bo
         yield Operation(f"{kind} {name}", method, str(one), right(kind, verb), one, given, str(other))
 
 
-def common(subscription: str, polls: dict[str, str]) -> Iterator[Operation]:
+def common(subscription: str, polls: dict[str, str], tenant: str = "t") -> Iterator[Operation]:
     """What belongs to no type. `polls` has an operation to ask about for each namespace."""
     above = ArmId(subscription)
     group = ArmId(subscription, GROUP)
@@ -111,19 +129,21 @@ def common(subscription: str, polls: dict[str, str]) -> Iterator[Operation]:
             known = polls.get(name.lower(), "0")
             yield Operation(f"poll {what} {name}", "GET", at + known, f"{name}/locations/{what}/read", above, None, f"{at}1")
         for route in provider.routes:
-            if route.action is not None:
-                yield _declared_route(provider, route, above if "subscription" in route.scopes else group)
+            for level in route.scopes if route.action is not None else ():
+                yield _declared_route(provider, route, level, places(subscription, tenant)[level])
 
 
-def _declared_route(provider: Provider, route: Route, at: ArmId) -> Operation:
+def _declared_route(provider: Provider, route: Route, level: str, at: ArmId) -> Operation:
     tail = re.sub(r"\(\?P<(\w+)>\[\^/\]\+\)", lambda m: REGION if m[1] == "location" else NAMES[0].split("/")[0], route.pattern)
-    path = f"{at}{tail}".rstrip("/") if tail.startswith("/") else f"{at}/providers/{provider.namespace}/{tail}"
+    top = str(at).rstrip("/")
+    path = f"{top}{tail}".rstrip("/") if tail.startswith("/") else f"{top}/providers/{provider.namespace}/{tail}"
     assert route.action is not None
-    return Operation(_row(provider, route), route.method, path, route.action, at)
+    return Operation(row_of(provider, route, level), route.method, path, route.action, at)
 
 
-def _row(provider: Provider, route: Route) -> str:
-    return f"route {route.method} {provider.namespace} {route.pattern}"
+def row_of(provider: Provider, route: Route, level: str) -> str:
+    """What the row of a route is called."""
+    return f"route {route.method} {provider.namespace} {route.pattern} at {level}"
 
 
 # -- who asks ---------------------------------------------------------------------------------------------------------
@@ -257,6 +277,17 @@ def test_every_operation_of_a_type(name: str) -> None:
     at_the_door(everything_exists(name), main, executors=False)
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if len(BY_NAME[n].scopes) > 1])
+def test_every_operation_of_a_type_at_every_level(name: str) -> None:
+    async def main(door: Door) -> None:
+        other, stamp = door.store.document("subscriptions").content[1]["id"], door.plane.stamp
+        for level in BY_NAME[name].scopes:
+            for needed in operations(BY_NAME[name], stamp.subscription, stamp.tenant, level):
+                await check(door, needed, other)
+
+    at_the_door(everything_exists("Microsoft.Compute/virtualMachines"), main, executors=False)
+
+
 def test_every_operation_of_no_type() -> None:
     async def main(door: Door) -> None:
         other = door.store.document("subscriptions").content[1]["id"]
@@ -267,7 +298,7 @@ def test_every_operation_of_no_type() -> None:
             if status:
                 polls[(record.id.namespace or "").lower()] = status.partition("?")[0].rpartition("/")[2]
         assert polls
-        for needed in common(door.plane.stamp.subscription, polls):
+        for needed in common(door.plane.stamp.subscription, polls, door.plane.stamp.tenant):
             await check(door, needed, other)
 
     at_the_door(everything_exists("Microsoft.Compute/virtualMachines"), main, executors=False)
@@ -282,8 +313,6 @@ def test_every_operation_has_a_row() -> None:
         assert {f"{declared.type} {v}" for v in verbs} <= rows
         for child in declared.embedded:
             assert {f"{declared.type}/{child.type} {v}" for v in ("read", "list", "write", "patch", "delete")} <= rows
-    for provider in REGISTRY.providers.values():
-        assert {_row(provider, r) for r in provider.routes if r.action is not None} <= rows
     # A new kind of operation shows as a new attribute of the declaration, and needs rows of its own here.
     listed = {n for n, v in vars(Resource).items() if isinstance(v, tuple) and not n.startswith("_")}
     assert listed == {"actions", "views", "embedded", "rules", "scopes"}

@@ -34,7 +34,7 @@ class Routes:
         self._registry = pipeline.registry
         self._store = pipeline.store
         self._stamp = pipeline.stamp
-        self._declared = _compiled(pipeline.registry)
+        self.declared = _compiled(pipeline.registry)
 
     async def answer(self, request: Request) -> Response:
         """The response to `request`; raises `LazurError` for everything that goes wrong."""
@@ -73,7 +73,7 @@ class Routes:
         namespace = rest[1].lower() if len(rest) > 1 and rest[0].lower() == "providers" else ""
         reach = scope.reach
         for key in (namespace, "") if namespace else ("",):
-            for pattern, route in self._declared.get((reach, key), ()):
+            for pattern, route in self.declared.get((reach, key), ()):
                 match = pattern.fullmatch(text)
                 if match is None:
                     continue

@@ -17,7 +17,7 @@ from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.registry import Route
-from lazur.model.rights import BUILT_IN, Caller, Role
+from lazur.model.rights import BUILT_IN, Caller, Role, is_operators
 from lazur.providers.authorization.locks.resource import Lock
 from lazur.providers.authorization.role_assignments.resource import RoleAssignment
 from lazur.providers.authorization.role_definitions.resource import RoleDefinition
@@ -186,7 +186,9 @@ def _roles(pipeline: Pipeline, id: str) -> list[Role]:
 
 def operations_of(pipeline: Pipeline, request: Request, namespace: str = "") -> dict[str, Any]:
     """`providerOperations`: every action there is, for the authors of custom roles."""
-    wanted = [pipeline.registry.namespace(namespace).lower()] if namespace else list(pipeline.registry.providers)
+    # What is the operator's is told of at the operator's endpoint only.
+    public = [name for name in pipeline.registry.providers if request.caller.operator or not is_operators(name)]
+    wanted = [pipeline.registry.namespace(namespace).lower()] if namespace else public
     shown = [_operations(pipeline, name) for name in wanted]
     return shown[0] if namespace else {"value": shown}
 

@@ -112,7 +112,7 @@ async def put_member(pipeline: Pipeline, request: Request, group: str, subscript
     """Move a subscription into a group: takes the right there, and to assign roles in the subscription."""
     id, member = _id(request, group), ArmId(subscription.lower())
     _permit(pipeline, request.caller, id, member, "write")
-    record = pipeline.existing(request.caller, id)
+    record = pipeline.stored(id)
     row = await _place(pipeline, request.caller.tenant, member, record.id.name)
     return Response(200, _shown(record, row))
 
@@ -121,7 +121,7 @@ async def delete_member(pipeline: Pipeline, request: Request, group: str, subscr
     """Take a subscription out of a group, back below the root."""
     id, member = _id(request, group), ArmId(subscription.lower())
     _permit(pipeline, request.caller, id, member, "delete")
-    record = pipeline.existing(request.caller, id)
+    record = pipeline.stored(id)
     if any(row["id"] == member.subscription for row in _members(pipeline, record)):
         await _place(pipeline, request.caller.tenant, member, None)
     return Response(204)

@@ -38,10 +38,10 @@ def tenants(pipeline: Pipeline, request: Request) -> dict[str, Any]:
 
 
 def subscriptions(pipeline: Pipeline, request: Request) -> dict[str, Any]:
-    """`/subscriptions`: those the caller may read."""
-    known = pipeline.store.document("subscriptions").content or []
-    may = pipeline.authority.may
-    return {"value": [_shown(row) for row in known if may(request.caller, f"{_SUBSCRIPTIONS}/read", ArmId(row["id"]))]}
+    """`/subscriptions`: those of the caller's directory that it may read."""
+    caller, may = request.caller, pipeline.authority.may
+    known = [row for row in pipeline.store.document("subscriptions").content or () if row["tenant"] == caller.tenant]
+    return {"value": [_shown(row) for row in known if may(caller, f"{_SUBSCRIPTIONS}/read", ArmId(row["id"]))]}
 
 
 def subscription(pipeline: Pipeline, request: Request) -> dict[str, Any]:

@@ -63,7 +63,7 @@ async def update(pipeline: Pipeline, request: Request) -> dict[str, Any]:
 
 async def remove(pipeline: Pipeline, request: Request) -> Response:
     """Take all tags of a scope away."""
-    await _put(pipeline, request, {})
+    await _put(pipeline, request, {}, "delete")
     return Response(204)
 
 
@@ -95,7 +95,7 @@ def _has_tags(pipeline: Pipeline, scope: ArmId) -> None:
         raise LazurError("TagsNotSupported", f"'{scope}' is of a type that has no tags.")
 
 
-async def _put(pipeline: Pipeline, request: Request, tags: dict[str, str]) -> Mapping[str, str]:
+async def _put(pipeline: Pipeline, request: Request, tags: dict[str, str], verb: str = "write") -> Mapping[str, str]:
     scope, caller = request.scope, request.caller
     pipeline.authority.unlocked(scope)
     if scope.reach == "subscription":
@@ -105,7 +105,7 @@ async def _put(pipeline: Pipeline, request: Request, tags: dict[str, str]) -> Ma
         await pipeline.store.commit(Change(documents=[Document(SUBSCRIPTIONS, document.version + 1, rows)]))
         return tags
     _has_tags(pipeline, scope)
-    await pipeline.patch(caller, scope, {"tags": tags}, request.api_version, needs=[(f"{_TYPE}/write", scope)])
+    await pipeline.patch(caller, scope, {"tags": tags}, request.api_version, needs=[(f"{_TYPE}/{verb}", scope)])
     return _of(pipeline, scope)
 
 
