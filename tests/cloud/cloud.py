@@ -245,10 +245,12 @@ class Cloud:
             pool = _Remembering(self.world.storage.pool(), self.world.made)
             ledger, handlers = self.world.storage.ledger, storage_handlers(self._fused(pool, "create", "grow", "delete"))
         elif domain == NETWORK:
-            self.world.network.hosts |= {m.name for m in self.machines}
-            ledger, handlers = self.world.network_ledger, [NetworkHandler(self._fused(self.world.network, "apply"))]
+            ledger, handlers = self.world.network_ledger, [NetworkHandler(self._fused(self.world.network, "apply", "dismiss"))]
         else:
-            host = self.world.hosts.setdefault(domain.partition("/")[2], SimulatedHost.beside(self.world.storage))
+            name = domain.partition("/")[2]
+            self.world.network.hosts.add(name)
+            self.world.network.alive.add(name)
+            host = self.world.hosts.setdefault(name, SimulatedHost.beside(self.world.storage))
             ledger, parts = host.ledger, host.parts(self.clock)
             fused = {name: self._fused(getattr(parts, name), *effects) for name, effects in _EFFECTS.items()}
             handlers = host_handlers(replace(parts, **fused), self.clock, wire.artifact)

@@ -42,10 +42,15 @@ def _down(cloud: Cloud, lb: ArmId) -> list[str]:
     return down
 
 
+def _switch_off(cloud: Cloud, name: str) -> None:
+    cloud.world.hosts[name].lose_power()
+    cloud.world.network.alive.discard(name)
+
+
 async def _lose(cloud: Cloud, name: str = "h01") -> None:
     """The server is gone, and its operator says so."""
     await cloud.kill(f"host/{name}")
-    cloud.world.hosts[name].lose_power()
+    _switch_off(cloud, name)
     await cloud.clock.sleep(120)
     await _declare(cloud, name)
 
@@ -109,6 +114,41 @@ def test_a_host_that_answers_is_not_lost_unless_forced() -> None:
     play(story)
 
 
+def _gateways(cloud: Cloud) -> set[object]:
+    rows = cloud.world.network._rows.items()
+    return {columns["chassis_name"] for row, columns in rows if row.table == "HA_Chassis"}
+
+
+@pytest.mark.parametrize("name", ["h01", "h02"])
+def test_the_gateways_of_a_lost_host_are_served_by_another(name: str) -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        await _example(cloud, group)
+        other = {"h01": "h02", "h02": "h01"}[name]
+        assert len(_gateways(cloud)) == 1
+        await _lose(cloud, name)
+        await cloud.settled()
+        assert _gateways(cloud) == {other} and name not in cloud.world.network.hosts
+        await cloud.revive(f"host/{name}")
+        await cloud.clock.sleep(120)
+        assert _health(cloud, name) == "Online" and name in cloud.world.network.hosts
+        await _lose(cloud, other)
+        await cloud.settled()
+        assert _gateways(cloud) == {name}
+
+    play(story)
+
+
+def test_a_deleted_host_leaves_the_overlay() -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        host = _host(cloud).id
+        accepted = await cloud.plane.pipeline.delete(SYSTEM, host, "2026-11-01")
+        await cloud.ended(accepted.operation, 60)
+        wanted = {d.wanted.payload["name"] for d in cloud.world.store.domain("network/main", 0)[1] if d.wanted.kind == "host"}
+        assert wanted == {"h02"}
+
+    play(story)
+
+
 def test_machines_of_a_lost_host_fail_leave_rotation_and_start_elsewhere() -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         lb, machines = await _example(cloud, group)
@@ -159,7 +199,7 @@ def test_a_host_that_was_only_switched_off_brings_its_machines_back() -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         vm = await machine(cloud, group, "vm1")
         await cloud.kill("host/h01")
-        cloud.world.hosts["h01"].lose_power()
+        _switch_off(cloud, "h01")
         await cloud.clock.sleep(300)
         await cloud.revive("host/h01")
         await cloud.clock.sleep(60)
@@ -173,7 +213,7 @@ def test_machines_of_a_lost_host_can_be_deleted_and_then_the_host() -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         vm = await machine(cloud, group, "vm1")
         await cloud.kill("host/h01")
-        cloud.world.hosts["h01"].lose_power()
+        _switch_off(cloud, "h01")
         going = await cloud.plane.pipeline.delete(cloud.owner, vm, VERSION)
         await cloud.clock.sleep(120)
         assert cloud.world.store.get(vm.key) is not None

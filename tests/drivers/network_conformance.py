@@ -29,6 +29,10 @@ class Bench(Protocol):
         """Behind the driver's back, overwrite the addresses of the port `p1` and delete the switch `sw2`."""
         ...
 
+    async def join(self) -> None:
+        """Let the host `h09` take part, as it does by itself."""
+        ...
+
     async def cut(self) -> None:
         """Make the database unreachable."""
         ...
@@ -145,6 +149,17 @@ async def knows_hosts_and_ports(bench: Bench) -> None:
     assert isinstance(await bench.driver.port_bindings(), Mapping)
 
 
+async def forgets_hosts_that_are_gone(bench: Bench) -> None:
+    await bench.join()
+    assert "h09" in await bench.driver.chassis()
+    await bench.driver.dismiss({"h09", "h10"})
+    assert "h09" not in await bench.driver.chassis()
+    await bench.driver.dismiss({"h09"})
+    await bench.join()
+    assert "h09" in await bench.driver.chassis(), "it may come back"
+    await bench.driver.dismiss({"h09"})
+
+
 CHECKS: tuple[Callable[[Bench], Awaitable[None]], ...] = (
     takes_what_is_wanted_and_gives_it_back,
     writes_nothing_when_nothing_differs,
@@ -156,4 +171,5 @@ CHECKS: tuple[Callable[[Bench], Awaitable[None]], ...] = (
     leaves_others_alone_and_names_them,
     says_when_it_is_cut_off_and_goes_on_afterwards,
     knows_hosts_and_ports,
+    forgets_hosts_that_are_gone,
 )

@@ -28,6 +28,9 @@ class _Bench:
     async def spoil(self) -> None:
         self._please("spoil")
 
+    async def join(self) -> None:
+        self._please("join")
+
     async def cut(self) -> None:
         self._please("cut")
 

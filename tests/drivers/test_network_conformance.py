@@ -31,6 +31,9 @@ class SimulatedBench:
         self.driver.spoil(port, {"name": "p1", "addresses": frozenset({"00:00:00:00:00:66"})})
         self.driver.spoil(switch, None)
 
+    async def join(self) -> None:
+        self.driver.hosts.add("h09")
+
     async def cut(self) -> None:
         self.driver.reachable = False
 
@@ -83,6 +86,8 @@ def disturb(lab: Lab, what: str) -> None:
             lab.nb("ls-add", "theirs")
         case "spoil":
             lab.nb("lsp-set-addresses", "p1", "00:00:00:00:00:66", "--", "ls-del", "sw2")
+        case "join":
+            lab.sb("chassis-add", "h09", "geneve", "192.0.2.9")
         case "cut":
             lab.stop("central", "nb")
         case "mend":

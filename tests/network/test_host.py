@@ -70,8 +70,25 @@ def test_gateways_follow_the_hosts() -> None:
     states(driver, VNET)
     driver.hosts |= {"h02", "h03"}
     states(driver, VNET)
-    chosen = {c["chassis_name"] for row, c in asyncio.run(driver.actual()).items() if row.table == "HA_Chassis"}
-    assert chosen == {"h01", "h02", "h03"}
+    assert _candidates(driver) == {"h01", "h02", "h03"}
+
+
+def test_no_gateway_is_on_a_host_that_is_none_any_more() -> None:
+    driver = SimulatedNetwork({"h01", "h02", "h03"})
+    driver.alive.clear()
+    first, second = (d.desire("host", {"uid": n, "name": n}) for n in ("h01", "h02"))
+    states(driver, VNET, first, second)
+    assert _candidates(driver) <= {"h01", "h02"}
+    for gone, left in ((first, second), (second, first)):
+        driver.hosts |= {"h01", "h02"}
+        found = states(driver, VNET, left, dataclasses.replace(gone, removed=True))
+        assert found[gone.key] is State.GONE and _candidates(driver) == {left.key}
+        assert gone.key not in driver.hosts and left.key in driver.hosts
+
+
+def _candidates(driver: SimulatedNetwork) -> set[object]:
+    rows = asyncio.run(driver.actual())
+    return {columns["chassis_name"] for row, columns in rows.items() if row.table == "HA_Chassis"}
 
 
 def test_drift_is_named() -> None:

@@ -104,6 +104,9 @@ def _overlay(network: Mapping[str, Any], hosts: Collection[str], desires: Sequen
         yield Finding("network", "row", row, f"is {problem}")
     for host in sorted(set(hosts) - set(network["chassis"])):
         yield Finding("network", "chassis", host, "takes no part in the overlay")
+    wanted = {d["payload"]["name"] for d in desires if d["kind"] == "host" and not d["removed"]}
+    for host in sorted(set(network["chassis"]) - wanted):
+        yield Finding("network", "chassis", host, "belongs to no host")
     for desire in desires:
         payload = desire["payload"]
         if desire["kind"] != "vm" or desire["removed"] or payload["power"] != "running":

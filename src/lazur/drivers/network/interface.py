@@ -5,7 +5,7 @@ Small on purpose: a driver compares rows, writes the difference and says who has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,13 @@ class NetworkDriver(Protocol):
 
     async def chassis(self) -> frozenset[str]:
         """Names of the hosts that take part in the overlay now."""
+        ...
+
+    async def dismiss(self, hosts: Collection[str]) -> None:
+        """Forget that these hosts take part: nobody builds tunnels to them or waits for them any more.
+
+        One that lives after all joins again by itself. One that takes no part is no error.
+        """
         ...
 
     async def port_bindings(self) -> Mapping[str, str]:

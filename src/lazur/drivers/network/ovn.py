@@ -13,7 +13,7 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +149,12 @@ class OvnNetwork:
             return frozenset(row.name for row in self._south.tables["Chassis"].rows.values())
 
         return await self._ask(read)
+
+    async def dismiss(self, hosts: Collection[str]) -> None:
+        """See `NetworkDriver.dismiss`."""
+        if hosts:
+            async with self._writing:
+                await self._ask(_Dismissal(self._south, hosts).step)
 
     async def port_bindings(self) -> Mapping[str, str]:
         """See `NetworkDriver.port_bindings`."""
@@ -362,19 +368,45 @@ class _Writer:
             self._sent = ovs.db.idl.Transaction(self._north)
             _compose(self._sent, self._north, ops, self._mirror.handles)
             _global(self._north).increment("nb_cfg")
-        status = self._sent.commit()
-        if status == ovs.db.idl.Transaction.INCOMPLETE:
+        if not _committed(self._sent):
+            self._sent = None
             raise _NotYet
-        sent, self._sent = self._sent, None
-        if status == ovs.db.idl.Transaction.SUCCESS:
-            return self._changes, sent.get_increment_new_value()
-        if status == ovs.db.idl.Transaction.TRY_AGAIN:
+        return self._changes, self._sent.get_increment_new_value()
+
+
+class _Dismissal:
+    """Hosts taken out of the southbound database; from the start again if somebody came in between."""
+
+    def __init__(self, south: Any, hosts: Collection[str]) -> None:
+        self._south = south
+        self._hosts = hosts
+        self._sent: Any = None
+
+    def step(self) -> None:
+        """Delete what names them; what belongs to those rows goes with them."""
+        if self._sent is None:
+            _ready(self._south)
+            self._sent = ovs.db.idl.Transaction(self._south)
+            for table in ("Chassis", "Chassis_Private"):
+                for row in [r for r in self._south.tables[table].rows.values() if r.name in self._hosts]:
+                    row.delete()
+        if not _committed(self._sent):
+            self._sent = None
             raise _NotYet
-        raise LazurError(
-            "NetworkRowsRefused",
-            f"The overlay's database refuses the wanted rows: {sent.get_error()}.",
-            status=500,
-        )
+
+
+def _committed(sent: Any) -> bool:
+    """Whether a transaction took effect; if not, somebody came in between. Raises `_NotYet` while it is under way."""
+    match sent.commit():
+        case ovs.db.idl.Transaction.SUCCESS | ovs.db.idl.Transaction.UNCHANGED:
+            return True
+        case ovs.db.idl.Transaction.TRY_AGAIN:
+            return False
+        case ovs.db.idl.Transaction.INCOMPLETE:
+            raise _NotYet
+    raise LazurError(
+        "NetworkRowsRefused", f"The overlay's database refuses the wanted rows: {sent.get_error()}.", status=500
+    )
 
 
 def _northbound_columns() -> Mapping[str, list[str]]:

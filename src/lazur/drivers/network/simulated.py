@@ -5,7 +5,7 @@ Must keep every promise of the interface, so that what is compiled for it also f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from lazur.drivers.network.diff import apply_ops, diff
 from lazur.drivers.network.interface import Applied
@@ -14,10 +14,12 @@ from lazur.kernel.errors import LazurError, Unavailable
 
 
 class SimulatedNetwork:
-    """The overlay of a simulated rack. `reachable = False` makes its database unreachable, `foreign` are rows of others."""
+    """The overlay of a simulated rack. `reachable = False` makes its database unreachable, `foreign` are rows of others,
+    `alive` the hosts that are switched on: dismissed, they are members again at once."""
 
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         self.hosts = set(hosts)
+        self.alive = set(self.hosts)
         self.reachable = True
         self.foreign: set[str] = set()
         self._rows: Rows = {}
@@ -45,6 +47,11 @@ class SimulatedNetwork:
         """See `NetworkDriver.chassis`."""
         self._check()
         return frozenset(self.hosts)
+
+    async def dismiss(self, hosts: Collection[str]) -> None:
+        """See `NetworkDriver.dismiss`."""
+        self._check()
+        self.hosts -= set(hosts) - self.alive
 
     async def port_bindings(self) -> Mapping[str, str]:
         """See `NetworkDriver.port_bindings`."""

@@ -36,6 +36,8 @@ class NetworkHandler:
             return ()
         compiled = self._compiler.compile(desires, sorted(await self._driver.chassis()))
         applied = await self._driver.apply(compiled.rows)
+        # Only once no gateway is theirs any more: one that is decommissioned may still be serving.
+        await self._driver.dismiss({d.payload["name"] for d in desires if d.kind == "host" and d.removed})
         return [_report(desire, compiled.faults, applied) for desire in desires]
 
     async def drift(self, desires: Sequence[Desire]) -> Sequence[str]:

@@ -1,9 +1,9 @@
-"""Host -> what is known of it, and the fence around one that its operator declared lost.
+"""Host -> its part in the overlay, what is known of it, and the fence around one that its operator declared lost.
 
 A silent agent proves nothing: its guests may run and write. So silence is only shown. Declared lost, a host's desires are
-given up (`Context.lost`): its machines may go elsewhere or be deleted. The removals stay in the store until the host comes
-back, takes away what they name before it does anything else, and says so; then it is a host again. Must never take a machine
-down itself: that is its owner's decision, or a later migration's.
+given up (`Context.lost`): its machines may go elsewhere or be deleted, and the overlay's gateways leave it. The removals stay
+in the store until the host comes back, takes away what they name before it does anything else, and says so; then it is a
+host again. Must never take a machine down itself: that is its owner's decision, or a later migration's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from lazur.control.context import LOST_DOMAINS, Context
 from lazur.control.plan import Gone, Plan, Ready, Waiting
 from lazur.kernel.clock import rfc3339
-from lazur.model.documents import Document, Record
+from lazur.model.documents import Document, Record, Wanted
 
 _MACHINES = "microsoft.compute/virtualmachines"
 _LOOK_AGAIN = 5.0
@@ -33,21 +33,28 @@ async def reconcile(context: Context, record: Record) -> Plan:
             fence[domain] = {"declared": declared, "since": rfc3339(context.clock.now())}
             status = {"health": "Lost", "healthSince": fence[domain]["since"]}
             guard = Document(LOST_DOMAINS, known.version, fence)
-            return Plan(Ready(_LOOK_AGAIN), status=status, guard=guard, wake=_machines(context, record))
+            return Plan(Ready(_LOOK_AGAIN), desires=(), status=status, guard=guard, wake=_machines(context, record))
         if not _came_back(context, domain, fence[domain]["since"]):
             return Plan(Ready(_LOOK_AGAIN), wake=_machines(context, record))
         del fence[domain]
         guard = Document(LOST_DOMAINS, known.version, fence)
-        return Plan(Ready(_LISTEN_AGAIN), status={}, allocated={**record.allocated, "returned": declared}, guard=guard)
+        returned = {**record.allocated, "returned": declared}
+        return Plan(Ready(_LISTEN_AGAIN), desires=_part(record), status={}, allocated=returned, guard=guard)
     known_silent = record.status.get("health") == "Unreachable"
     # A control plane that has just begun to listen goes on saying what was said before.
     heard = context.presence.seen(domain) is not None or not known_silent
+    part = _part(record)
     if context.presence.silent(domain) < SILENT_SECONDS and heard:
-        return Plan(Ready(_LISTEN_AGAIN), status={}, wake=_machines(context, record) if known_silent else ())
+        return Plan(Ready(_LISTEN_AGAIN), part, status={}, wake=_machines(context, record) if known_silent else ())
     if known_silent:
-        return Plan(Ready(_LISTEN_AGAIN))
+        return Plan(Ready(_LISTEN_AGAIN), part)
     status = {"health": "Unreachable", "healthSince": rfc3339(context.clock.now())}
-    return Plan(Ready(_LISTEN_AGAIN), status=status, wake=_machines(context, record))
+    return Plan(Ready(_LISTEN_AGAIN), part, status=status, wake=_machines(context, record))
+
+
+def _part(record: Record) -> list[Wanted]:
+    """Its part in the overlay, where it may serve gateways. Nobody waits for it: a host is one before its network is up."""
+    return [Wanted("network/main", "host", record.uid, {"uid": record.uid, "name": record.id.name})]
 
 
 def _came_back(context: Context, domain: str, since: str) -> bool:
@@ -62,7 +69,8 @@ def _machines(context: Context, record: Record) -> list[str]:
 
 
 async def dismantle(context: Context, record: Record) -> Plan:
-    """Wait for the last machine to leave, and for the host to have taken away what was here, unless it is lost."""
+    """Wait for the last machine to leave, for the host to have taken away what was here, unless it is lost, and for the
+    overlay to have let it go."""
     domain, reason = f"host/{record.id.name}", ""
     machines = _machines(context, record)
     if machines:
@@ -70,8 +78,12 @@ async def dismantle(context: Context, record: Record) -> Plan:
         reason = f"{len(machines)} machines still have their place here: {names}"
     elif not context.lost(domain) and context.store.domain(domain, 0)[1]:
         reason = "the host has not yet taken away what was here; switched off for good, it can be declared lost"
+    elif context.desires(record):
+        reason = "the overlay still has it as a member"
     if reason:
-        return Plan(Waiting(reason, _LOOK_AGAIN), status={**record.status, "waitingFor": reason}, wake=machines)
+        # While its machines are here, so may be the gateways that serve them.
+        desires = None if machines else ()
+        return Plan(Waiting(reason, _LOOK_AGAIN), desires, status={**record.status, "waitingFor": reason}, wake=machines)
     known = context.store.document(LOST_DOMAINS)
     fence = {d: said for d, said in (known.content or {}).items() if d != domain}
     # Should the server come back after all, nothing is wanted of it any more: its executor takes away what it holds.

@@ -25,6 +25,7 @@ from lazur.providers.network.compiler.nic import (
 from lazur.providers.network.compiler.nsg import check_nsg, compile_security
 from lazur.providers.network.compiler.state import (
     KINDS,
+    Host,
     LoadBalancer,
     Name,
     NetworkState,
@@ -51,7 +52,7 @@ class Compiled:
 
 
 def compile_network(desires: Sequence[Desire], chassis: Sequence[str] = ()) -> Compiled:
-    """The rows that make the `desires` real on the hosts named in `chassis`."""
+    """The rows that make the `desires` real; `chassis` are the hosts that are in the overlay now, wanted or not."""
     return Compiler().compile(desires, chassis)
 
 
@@ -81,6 +82,7 @@ class Compiler:
     def compile(self, desires: Sequence[Desire], chassis: Sequence[str] = ()) -> Compiled:
         """See `compile_network`, which gives the same."""
         state = self._read(desires)
+        chassis = _members(state, chassis)
         faults = dict(state.faults)
         nics = _placed(state, faults)
         lbs = self._usable_balancers(state, faults)
@@ -102,6 +104,8 @@ class Compiler:
         state = NetworkState()
         for desire in sorted((d for d in desires if not d.removed), key=lambda d: (d.kind, d.key)):
             match self._documents.of((desire.kind, desire.key), desire):
+                case Host() as host:
+                    state.hosts[desire.key] = host
                 case Vnet() as vnet:
                     state.vnets[desire.key] = vnet
                 case Nsg() as nsg:
@@ -152,6 +156,12 @@ class Compiler:
             else:
                 usable[uid] = nsg
         return usable
+
+
+def _members(state: NetworkState, chassis: Sequence[str]) -> Sequence[str]:
+    """The hosts that may serve a gateway. A control plane from before hosts were wanted here names none: then all may."""
+    wanted = {host.name for host in state.hosts.values()}
+    return [name for name in chassis if not wanted or name in wanted]
 
 
 def _compile(part: _Part) -> Rows:

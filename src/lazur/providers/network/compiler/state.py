@@ -20,6 +20,14 @@ Name = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class Host:
+    """A host that takes part in the overlay: only such a one is given gateways."""
+
+    uid: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Subnet:
     """A subnet; `nsg` guards every card in it."""
 
@@ -197,6 +205,7 @@ class PublicName:
 class NetworkState:
     """Everything wanted, by uid, and the faults of documents that could not be read."""
 
+    hosts: dict[str, Host] = field(default_factory=dict)
     vnets: dict[str, Vnet] = field(default_factory=dict)
     nsgs: dict[str, Nsg] = field(default_factory=dict)
     nics: dict[str, Nic] = field(default_factory=dict)
@@ -205,7 +214,7 @@ class NetworkState:
     faults: dict[Name, LazurError] = field(default_factory=dict)
 
 
-Document = Vnet | Nsg | Nic | LoadBalancer | PublicName
+Document = Host | Vnet | Nsg | Nic | LoadBalancer | PublicName
 
 _UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _DNS_NAME = re.compile(r"[0-9A-Za-z_.-]{1,253}")
@@ -248,6 +257,10 @@ def _prefix(value: str) -> IPv4Network:
     if ":" in value:
         raise ValueError(f"IPv6 prefix {value} is not supported")
     return IPv4Network(value)
+
+
+def _host(p: Mapping[str, Any]) -> Host:
+    return Host(_uid(p["uid"]), p["name"])
 
 
 def _vnet(p: Mapping[str, Any]) -> Vnet:
@@ -399,7 +412,7 @@ def _public_name(p: Mapping[str, Any]) -> PublicName:
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Document]] = {
-    "vnet": _vnet, "nsg": _nsg, "nic": _nic, "lb": _lb, "name": _public_name,
+    "host": _host, "vnet": _vnet, "nsg": _nsg, "nic": _nic, "lb": _lb, "name": _public_name,
 }  # fmt: skip
 KINDS = frozenset(_READERS)
 """The kinds of desire a network is made of."""
