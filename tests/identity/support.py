@@ -31,6 +31,7 @@ from lazur.identity.service import Identity, Outside
 from lazur.identity.tokens import Verifier
 from lazur.kernel.clock import Clock, SystemClock, VirtualClock
 from lazur.kernel.ids import SeededIds
+from lazur.model.documents import Change
 
 DOMAIN = "local.lazur.internal"
 STAMP_KEY = bytes(range(32))
@@ -59,7 +60,7 @@ class MemoryObjects:
     async def load(self) -> dict[str, Any]:
         return {name: json.loads(text) for name, text in self.texts.items()}
 
-    async def save(self, changes: Mapping[str, Any]) -> None:
+    async def save(self, changes: Mapping[str, Any], beside: Change | None = None) -> None:
         written = {name: json.dumps(content) for name, content in changes.items() if content is not None}
         gone = [name for name, content in changes.items() if content is None]
         self.texts = {name: text for name, text in (self.texts | written).items() if name not in gone}

@@ -57,7 +57,7 @@ def test_nothing_is_kept_in_the_clear_and_all_comes_back() -> None:
 
 def test_a_change_that_was_not_stored_did_not_happen() -> None:
     class Broken(MemoryObjects):
-        async def save(self, changes: Mapping[str, Any]) -> None:
+        async def save(self, changes: Mapping[str, Any], beside: Change | None = None) -> None:
             if self.texts:
                 raise OSError("disk full")
             await super().save(changes)

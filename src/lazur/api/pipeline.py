@@ -264,7 +264,7 @@ class Pipeline:
         tenant = self.authority.tenant_of(id)
         facts = Facts(
             id, uid, old, related, self._pools, self.stamp, self.ids.uuid, lambda scope: self.authority.rights.over(scope),
-            lambda object_id: self.principals.kind(tenant, object_id),
+            tenant, lambda object_id: self.principals.kind(tenant, object_id),
         )  # fmt: skip
         decision: Decision = module.admit(decoded.spec, decoded.body, facts)
         if old is None:

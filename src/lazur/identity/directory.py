@@ -35,6 +35,7 @@ from lazur.identity.passwords import hash_password
 from lazur.identity.sealing import StampKey
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
+from lazur.model.documents import Change
 
 DIRECTORIES = "directory"
 # What is known of all directories together: the form they are stored in, and the sealed secrets of the first start.
@@ -490,11 +491,13 @@ class LiveDirectory:
         """The directories now. Take them once per decision: they do not change under you."""
         return self._current
 
-    async def change(self, edit: Callable[[Directories], Sequence[Edit]]) -> Directories:
-        """Store what `edit(current)` says, then make it current; an error of either leaves things as they were."""
+    async def change(self, edit: Callable[[Directories], Sequence[Edit]], *, beside: Change | None = None) -> Directories:
+        """Store what `edit(current)` says, then make it current; an error of either leaves things as they were. `beside` is
+        committed in the same transaction."""
         async with self._changing:
-            changed, documents = self._current.edited(edit(self._current))
-            await self._objects.save(documents)
+            edits = edit(self._current)
+            changed, documents = self._current.edited(edits) if edits else (self._current, {})
+            await self._objects.save(documents, beside)
             self._current = changed
             return changed
 

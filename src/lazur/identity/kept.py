@@ -6,6 +6,7 @@ Must never know what is in them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from lazur.model.documents import Change, Document
@@ -31,8 +32,8 @@ class KeptObjects(Protocol):
         """All of them."""
         ...
 
-    async def save(self, changes: Mapping[str, Any]) -> None:
-        """Keep `changes` durably, all or none; None removes."""
+    async def save(self, changes: Mapping[str, Any], beside: Change | None = None) -> None:
+        """Keep `changes` durably, all or none, in one transaction with `beside`; None removes."""
         ...
 
 
@@ -64,11 +65,12 @@ class StoredObjects:
         self._versions = {row.name: row.version for row in rows}
         return {row.name: row.content for row in rows}
 
-    async def save(self, changes: Mapping[str, Any]) -> None:
+    async def save(self, changes: Mapping[str, Any], beside: Change | None = None) -> None:
         # What never was need not be removed; the store would take it for a lost race.
         known = {name: content for name, content in changes.items() if content is not None or name in self._versions}
         rows = [Document(name, self._versions.get(name, 0) + 1, content) for name, content in known.items()]
-        await self._store.commit(Change(documents=rows))
+        change = beside or Change()
+        await self._store.commit(replace(change, documents=[*change.documents, *rows]))
         for row in rows:
             if row.content is None:
                 del self._versions[row.name]

@@ -49,6 +49,7 @@ from lazur.identity.kept import StoredDocument, StoredObjects
 from lazur.identity.keys import KeyRing
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
 from lazur.identity.objects import Group, ServicePrincipal, User
+from lazur.identity.resources import with_identities
 from lazur.identity.sealing import StampKey
 from lazur.identity.service import Identity, Outside
 from lazur.identity.tokens import Principal, bearer, challenge
@@ -168,6 +169,7 @@ class ControlPlane:
         secrets = identity.secrets
         accounts = await _accounts(store, ids, secrets)
         stamp = replace(stamp, tenant=secrets.tenant_id, subscription=accounts.subscription)
+        store = with_identities(store, identity.directory)
         plane = cls(store, stamp, endpoints, identity, stamp_key, clock, ids, artifacts, web)
         await plane._grant_first_rights()
         await plane._add_machines(accounts, machines)

@@ -188,8 +188,10 @@ class Facts:
     """A fresh UUID."""
     over: Callable[[ArmId], Sequence[str]]
     """The keys of a scope and of everything above it, nearest first."""
+    tenant: str
+    """The directory this resource belongs to."""
     kind_of: Callable[[str], str]
-    """What kind of principal an object id is in the directory this resource belongs to; empty for none."""
+    """What kind of principal an object id is in that directory; empty for none."""
 
 
 @dataclass(frozen=True)

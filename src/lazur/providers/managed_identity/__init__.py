@@ -1,0 +1,1 @@
+"""Microsoft.ManagedIdentity: identities of the directory that belong to resources."""
