@@ -7,13 +7,14 @@ from typing import Any
 
 from lazur.model.armid import ArmId
 from lazur.model.rights import OWNER
-from tests.api.front import Answer, Door, at_the_door, world_of
+from tests.api.front import ELSEWHERE, Answer, Door, at_the_door, world_of
 from tests.cloud.cloud import Cloud
 
 ROLES, HELD, LOCKS = (f"Microsoft.Authorization/{t}" for t in ("roleDefinitions", "roleAssignments", "locks"))
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 GUID = "00000000-0000-4000-8000-00000000000"
 WHO = f"{GUID}a"
+THEIRS = "77777777-0000-4000-8000-000000000001"
 ADDRESS = {"location": "local", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
 
 
@@ -158,5 +159,54 @@ def test_what_is_given_at_a_management_group_holds_for_its_subscriptions() -> No
         assert (await door.ask("DELETE", f"{low}/subscriptions/{group.subscription}")).status == 204
         assert (await door.ask("GET", str(group), token=token)).status == 403
         assert (await door.ask("DELETE", str(low))).status == 204
+
+    _world(story)
+
+
+def test_an_object_id_is_one_however_it_is_spelled() -> None:
+    async def story(door: Door) -> None:
+        group, token = _group_of(door), door.token(WHO)
+        assert (await _assign(door, group, READER, who=WHO.upper())).status == 201
+        assert (await door.ask("GET", str(group), token=token)).status == 200
+        found = (await door.get(f"{group}/providers/{HELD}", f"$filter=assignedTo('{WHO.upper()}')"))["value"]
+        assert [h["properties"]["principalId"] for h in found] == [WHO]
+
+    _world(story)
+
+
+def test_a_role_is_given_where_it_may_be_given_and_in_its_own_directory() -> None:
+    async def story(door: Door) -> None:
+        group, other = _group_of(door), ArmId(door.plane.stamp.subscription, "other")
+        assert (await door.put(other, {"location": "local"})).status == 201
+        role = group.resource(ROLES, f"{GUID}5")
+        permission = {"actions": ["Microsoft.Network/*"]}
+        body = {"properties": {"roleName": "Wirer", "permissions": [permission], "assignableScopes": [str(group)]}}
+        assert (await door.put(role, body)).status == 201
+        elsewhere = await _assign(door, other, f"{GUID}5")
+        assert elsewhere.status == 400 and elsewhere.error["code"] == "RoleAssignmentScopeNotAssignableToRoleDefinition"
+        assert (await _assign(door, group, f"{GUID}5")).status == 201
+        base = f"/subscriptions/{door.plane.stamp.subscription}/providers/Microsoft.Subscriptions.Admin/subscriptions"
+        owner = door.token(WHO, tenant=ELSEWHERE)
+        given = {"displayName": "Theirs", "tenantId": ELSEWHERE, "owner": WHO}
+        assert (await door.ask("PUT", f"{base}/{THEIRS}", given)).status == 201
+        properties = {"roleDefinitionId": str(ArmId(THEIRS).resource(ROLES, f"{GUID}5")), "principalId": WHO}
+        asked = str(ArmId(THEIRS).resource(HELD, f"{GUID}3"))
+        answer = await door.ask("PUT", asked, {"properties": properties}, token=owner)
+        assert {c for c, _ in answer.faults()} == {"RoleDefinitionDoesNotExist"}
+
+    _world(story)
+
+
+def test_questions_that_make_no_sense_are_refused() -> None:
+    async def story(door: Door) -> None:
+        path = f"{_group_of(door)}/providers/Microsoft.Authorization/checkAccess"
+        whom = {"Attributes": {"ObjectId": WHO}}
+        bodies: tuple[Any, ...] = (
+            [], {"Subject": "x"}, {"Subject": {"Attributes": "x"}}, {"Subject": whom, "Actions": 5},
+            {"Subject": whom, "Actions": "abc"}, {"Subject": whom, "Actions": [{"Id": 1}]},
+        )  # fmt: skip
+        for body in bodies:
+            answer = await door.ask("POST", path, body)
+            assert answer.status == 400 and {c for c, _ in answer.faults()} == {"InvalidRequestContent"}, body
 
     _world(story)

@@ -6,13 +6,17 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from lazur.kernel.errors import LazurError
+from pydantic import ValidationError
+
+from lazur.kernel.errors import LazurError, all_at_once
 from lazur.model.armid import ArmId
+from lazur.model.fields import Model
 from lazur.model.rights import Caller
 
 _DEEPEST = 100
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,13 @@ class Request:
             message = f"The request content was invalid and could not be deserialized: '{error}'."
             raise LazurError("InvalidRequestContent", message) from error
 
+    def read_as(self, model: type[M]) -> M:
+        """The body as a `model`, for what is asked of a route and not stored as it is; raises all faults at once."""
+        try:
+            return model.model_validate(self.body())
+        except ValidationError as error:
+            raise all_at_once([_fault(found) for found in error.errors()]) from error
+
     @property
     def api_version(self) -> str:
         """The api-version, which every request has."""
@@ -49,6 +60,11 @@ class Response:
     body: Any = None
     headers: Mapping[str, str] | None = None
     text: str | None = None
+
+
+def _fault(found: Mapping[str, Any]) -> LazurError:
+    message = "An object is needed." if found["type"] == "model_type" else found["msg"]
+    return LazurError("InvalidRequestContent", message, target=".".join(map(str, found["loc"])) or None)
 
 
 def _sound(body: Any) -> Any:

@@ -12,6 +12,8 @@ CUSTOM_ROLES = "custom-roles"
 """Claim pool: GUID of a custom role -> the key of its definition."""
 ROLE_NAMES = "custom-role-names"
 """Claim pool: directory and name of a custom role."""
+ASSIGNABLE = "custom-role-scopes"
+"""Claim pool: GUID of a custom role and the key of a scope it may be assigned in."""
 DEFINITIONS = "Microsoft.Authorization/roleDefinitions"
 
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import Field
+
 from lazur.api.authority import roles_of
 from lazur.api.lists import paged
 from lazur.api.message import Request, Response
@@ -16,6 +18,7 @@ from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
+from lazur.model.fields import Model
 from lazur.model.registry import Route
 from lazur.model.rights import BUILT_IN, Caller, Role, is_operators
 from lazur.providers.authorization.locks.resource import Lock
@@ -24,6 +27,7 @@ from lazur.providers.authorization.role_definitions.resource import RoleDefiniti
 from lazur.providers.authorization.roles import CUSTOM_ROLES, assignable, built_in
 
 _EVERYWHERE = ("tenant", "managementGroup", "subscription", "group", "resource")
+_MOST_ACTIONS = 500
 _TERM = re.compile(
     r"\s*(?:(atScope|atScopeAndBelow|atExactScope)\(\)|(assignedTo)\('([^']*)'\)|(\w+)\s+eq\s+'([^']*)')\s*", re.IGNORECASE
 )
@@ -54,16 +58,14 @@ def assignments(pipeline: Pipeline, request: Request) -> Response:
     over = pipeline.authority.rights.over(request.scope)
     below = "" if {"atscope", "assignedto", "atexactscope"} & terms.keys() else _prefix(request.scope)
     keys = over[:1] if "atexactscope" in terms else over
-    who = terms.get("principalid")
-    group = pipeline.principals.groups(request.caller.tenant, terms["assignedto"]) if "assignedto" in terms else ()
+    who, member = (terms[name].lower() if name in terms else None for name in ("principalid", "assignedto"))
+    holders = None if member is None else (member, *pipeline.principals.groups(request.caller.tenant, member))
     shown = []
     for record in pipeline.store.list(type=RoleAssignment.type):
         said = record.properties
         if record.id.scope.key not in keys and not (below and record.id.scope.key.startswith(below)):
             continue
-        if who is not None and said["principalId"].lower() != who.lower():
-            continue
-        if "assignedto" in terms and said["principalId"] not in (terms["assignedto"], *group):
+        if who not in (None, said["principalId"]) or (holders is not None and said["principalId"] not in holders):
             continue
         wanted = terms.get("roledefinitionid")
         if wanted and ArmId.parse(said["roleDefinitionId"]).name.lower() != wanted.rpartition("/")[2].lower():
@@ -146,21 +148,31 @@ def _patterns(role: Role) -> tuple[Sequence[str], ...]:
     return role.actions, role.not_actions, role.data_actions, role.not_data_actions
 
 
+class _Attributes(Model):
+    object_id: str
+
+
+class _Subject(Model):
+    attributes: _Attributes
+
+
+class _Action(Model):
+    id: str
+    is_data_action: bool = False
+
+
+class _AccessAsked(Model):
+    subject: _Subject
+    actions: list[_Action] = Field(max_length=_MOST_ACTIONS)
+
+
 def check_access(pipeline: Pipeline, request: Request) -> list[dict[str, Any]]:
     """Whether a principal may do some actions here, and by which assignment."""
-    body = request.body()
-    subject = (body.get("Subject") or body.get("subject") or {}) if isinstance(body, dict) else {}
-    attributes = subject.get("Attributes") or subject.get("attributes") or {}
-    object_id = attributes.get("ObjectId") or attributes.get("objectId")
-    actions = (body.get("Actions") or body.get("actions") or []) if isinstance(body, dict) else []
-    named = all(isinstance(a, dict) and isinstance(a.get("Id") or a.get("id"), str) for a in actions)
-    if not isinstance(object_id, str) or not named:
-        message = "The body must have 'Subject.Attributes.ObjectId' and 'Actions', a list of objects with 'Id'."
-        raise LazurError("InvalidRequestContent", message)
-    tenant = request.caller.tenant
+    asked, tenant = request.read_as(_AccessAsked), request.caller.tenant
+    object_id = asked.subject.attributes.object_id.lower()
     groups = pipeline.principals.groups(tenant, object_id)
     who = Caller(tenant, object_id, object_id, pipeline.principals.kind(tenant, object_id) or "User", groups=groups)
-    return [_decision(pipeline, request.scope, who, a.get("Id") or a["id"], bool(a.get("IsDataAction"))) for a in actions]
+    return [_decision(pipeline, request.scope, who, a.id, a.is_data_action) for a in asked.actions]
 
 
 def _decision(pipeline: Pipeline, scope: ArmId, who: Caller, action: str, data: bool) -> dict[str, Any]:

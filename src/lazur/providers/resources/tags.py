@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lazur.api.authority import SUBSCRIPTIONS
 from lazur.api.lists import paged
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
-from lazur.kernel.errors import LazurError, all_at_once
+from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Change, Document
 from lazur.model.fields import Caseless, Model
@@ -68,11 +68,7 @@ async def remove(pipeline: Pipeline, request: Request) -> Response:
 
 
 def _asked(request: Request) -> _Asked:
-    try:
-        asked = _Asked.model_validate(request.body())
-    except ValidationError as error:
-        told = [(fault["msg"], ".".join(map(str, fault["loc"]))) for fault in error.errors()]
-        raise all_at_once([LazurError("InvalidRequestContent", m, target=t) for m, t in told]) from error
+    asked = request.read_as(_Asked)
     if len(asked.properties.tags) > _MOST:
         message = f"The maximum number of tags is {_MOST}; {len(asked.properties.tags)} were given."
         raise LazurError("InvalidTags", message, target="properties.tags")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lazur.api.authority import SUBSCRIPTIONS, root_group
 from lazur.api.lists import paged
@@ -46,7 +46,7 @@ def read(pipeline: Pipeline, request: Request, subscription: str) -> dict[str, A
 
 async def write(pipeline: Pipeline, request: Request, subscription: str) -> Response:
     """Make a subscription with its owner, or name one anew; its directory is its own for ever."""
-    asked, id, document = _asked(request), subscription.lower(), pipeline.store.document(SUBSCRIPTIONS)
+    asked, id, document = request.read_as(_Asked), subscription.lower(), pipeline.store.document(SUBSCRIPTIONS)
     rows = [dict(row) for row in document.content or ()]
     known = next((row for row in rows if row["id"] == id), None)
     owner = pipeline.principals.named(asked.tenant_id, asked.owner)
@@ -97,14 +97,6 @@ async def remove(pipeline: Pipeline, request: Request, subscription: str) -> Res
     change = Change(documents=[Document(SUBSCRIPTIONS, document.version + 1, rows)], removed=removed)
     await pipeline.store.commit(change)
     return Response(204)
-
-
-def _asked(request: Request) -> _Asked:
-    try:
-        return _Asked.model_validate(request.body())
-    except ValidationError as error:
-        told = [(fault["msg"], ".".join(map(str, fault["loc"]))) for fault in error.errors()]
-        raise all_at_once([LazurError("InvalidRequestContent", m, target=t) for m, t in told]) from error
 
 
 def _rows(pipeline: Pipeline) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Admission of role assignments: the role and the principal must be there, and nobody holds the same role there twice. Pure."""
+"""Admission of role assignments: a role of the directory that may be assigned there, to somebody who does not hold it. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lazur.model.documents import Claim, Reference
 from lazur.model.resource import Decision, Facts
 from lazur.model.rights import BUILT_IN
 from lazur.providers.authorization.role_assignments.resource import ASSIGNED, RoleAssignmentSpec
-from lazur.providers.authorization.roles import CUSTOM_ROLES
+from lazur.providers.authorization.roles import ASSIGNABLE, CUSTOM_ROLES
 
 
 def admit(spec: RoleAssignmentSpec, body: dict[str, Any], facts: Facts) -> Decision:
     """Every fault, or the claim that keeps the same from being assigned twice."""
     faults, references = [], []
     role = ArmId.parse(spec.role_definition_id).name.lower()
-    custom = facts.pools.holder(CUSTOM_ROLES, role)
+    custom = _custom(role, facts)
     if spec.condition:
         # A condition that is kept and not obeyed would give more than was meant.
         faults.append(_fault("NotSupported", "Conditions on role assignments are not offered.", "condition"))
@@ -26,6 +26,10 @@ def admit(spec: RoleAssignmentSpec, body: dict[str, Any], facts: Facts) -> Decis
         faults.append(_fault("RoleDefinitionDoesNotExist", message, "roleDefinitionId"))
     if custom is not None:
         references.append(Reference(facts.id.key, "roleDefinitionId", custom))
+        scopes = facts.over(facts.id.scope)
+        if facts.old is None and not any(facts.pools.holder(ASSIGNABLE, f"{role}|{scope}") for scope in scopes):
+            message = f"The role definition '{role}' may not be assigned at '{facts.id.scope}', by its assignable scopes."
+            faults.append(_fault("RoleAssignmentScopeNotAssignableToRoleDefinition", message, "roleDefinitionId"))
     kind = facts.kind_of(spec.principal_id)
     # Azure takes a service principal's word: one made a moment ago may not be known everywhere yet.
     if not kind and spec.principal_type != "ServicePrincipal":
@@ -45,6 +49,13 @@ def admit(spec: RoleAssignmentSpec, body: dict[str, Any], facts: Facts) -> Decis
         faults.append(LazurError("RoleAssignmentExists", message, status=409))
     body = {**body, "properties": {**body["properties"], "principalType": kind or spec.principal_type}}
     return Decision(faults, claims=[Claim(ASSIGNED, held, facts.id.key)], references=references, body=body)
+
+
+def _custom(role: str, facts: Facts) -> str | None:
+    """The key of a custom role; that of another directory is as good as none."""
+    found = facts.pools.holder(CUSTOM_ROLES, role)
+    same = found is not None and facts.over(ArmId.from_path(found))[-2] == facts.over(facts.id)[-2]
+    return found if same else None
 
 
 def _fault(code: str, message: str, target: str) -> LazurError:

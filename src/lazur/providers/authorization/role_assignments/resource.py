@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import AfterValidator
+
 from lazur.kernel.clock import rfc3339
 from lazur.model.fields import Caseless, IdText, Model, Mut
 from lazur.model.resource import Answers, Rendering, Resource
@@ -20,7 +22,7 @@ class RoleAssignmentSpec(Model):
     )
     role_definition_id: Annotated[IdText, Mut.CREATE_ONLY]
     """Id of the role definition, at whatever scope it is spelled."""
-    principal_id: Annotated[str, Mut.CREATE_ONLY]
+    principal_id: Annotated[str, AfterValidator(str.lower), Mut.CREATE_ONLY]
     """Object id of a user, group or service principal."""
     principal_type: Annotated[
         Literal["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"] | None, Caseless()

@@ -10,7 +10,7 @@ from lazur.model.documents import Claim
 from lazur.model.resource import Decision, Facts
 from lazur.model.rights import BUILT_IN
 from lazur.providers.authorization.role_definitions.resource import RoleDefinitionSpec
-from lazur.providers.authorization.roles import CUSTOM_ROLES, ROLE_NAMES
+from lazur.providers.authorization.roles import ASSIGNABLE, CUSTOM_ROLES, ROLE_NAMES
 
 _MOST_ACTIONS = 2048
 
@@ -29,7 +29,13 @@ def admit(spec: RoleDefinitionSpec, body: dict[str, Any], facts: Facts) -> Decis
         message = f"A custom role with the name '{spec.role_name}' already exists in this directory. Use a different name."
         target = "properties.roleName"
         faults.append(LazurError("RoleDefinitionWithSameNameExists", message, target=target, status=409))
-    return Decision(faults, claims=[Claim(CUSTOM_ROLES, name, key), Claim(ROLE_NAMES, label, key)])
+    scopes = dict.fromkeys(_at(scope, facts).key for scope in spec.assignable_scopes)
+    held = [Claim(ASSIGNABLE, f"{name}|{scope}", key) for scope in scopes]
+    return Decision(faults, claims=[Claim(CUSTOM_ROLES, name, key), Claim(ROLE_NAMES, label, key), *held])
+
+
+def _at(scope: str, facts: Facts) -> ArmId:
+    return ArmId.parse(scope).of(facts.id.tenant)
 
 
 def _shape(spec: RoleDefinitionSpec, facts: Facts) -> list[LazurError]:
@@ -38,7 +44,7 @@ def _shape(spec: RoleDefinitionSpec, facts: Facts) -> list[LazurError]:
         message = "Only roles of type 'CustomRole' can be made."
         faults.append(LazurError("InvalidRoleDefinitionType", message, target="properties.type"))
     for i, scope in enumerate(spec.assignable_scopes):
-        at = ArmId.parse(scope).of(facts.id.tenant)
+        at = _at(scope, facts)
         if at.reach == "tenant" or (facts.id.subscription and (at.subscription or "").lower() != facts.id.subscription.lower()):
             message = f"'{scope}' cannot be an assignable scope here: name subscriptions and groups, not the root or another's."
             faults.append(LazurError("InvalidAssignableScope", message, target=f"properties.assignableScopes[{i}]"))
