@@ -142,7 +142,9 @@ async def device_signed_in(made: Stamp, base: str, upn: str, password: str) -> d
     return {**form, "grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": started["device_code"]}
 
 
-async def redeem_code(made: Stamp, code: str, **more: str) -> Answer:
+async def redeem_code(
+    made: Stamp, code: str, *, path: str = "/organizations/oauth2/v2.0/token", **more: str
+) -> Answer:
     form = {
         "grant_type": "authorization_code",
         "client_id": AZ_CLI,
@@ -152,8 +154,7 @@ async def redeem_code(made: Stamp, code: str, **more: str) -> Answer:
         "client_info": "1",
         **more,
     }
-    return await call(made.app, "POST", "/organizations/oauth2/v2.0/token", form)
-
+    return await call(made.app, "POST", path, form)
 
 
 

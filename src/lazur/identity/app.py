@@ -32,8 +32,8 @@ def routes(provider: OpenIdProvider) -> list[Route]:
         ("/common/discovery/instance", web.instance, ["GET"]),
         ("/common/userrealm/{user}", web.realm, ["GET"]),
         # az asks `/adfs/<tenant>/…` when it is told a tenant at an ADFS-like authority.
-        ("/adfs/{ignored}/v2.0/.well-known/openid-configuration", web.discovery, ["GET"]),
-        ("/adfs/{ignored}/.well-known/openid-configuration", web.discovery, ["GET"]),
+        ("/adfs/{told}/v2.0/.well-known/openid-configuration", web.discovery, ["GET"]),
+        ("/adfs/{told}/.well-known/openid-configuration", web.discovery, ["GET"]),
         (f"{tenant}/v2.0/.well-known/openid-configuration", web.discovery, ["GET"]),
         (f"{tenant}/.well-known/openid-configuration", web.discovery, ["GET"]),
     ]
@@ -77,7 +77,8 @@ class _Web:
         return self._provider.authority(_tenant(request), "/v2.0/" in request.url.path)
 
     async def discovery(self, request: Request) -> Response:
-        return JSONResponse(self._provider.discovery(_tenant(request), self._authority(request)))
+        told = str(request.path_params.get("told", ""))
+        return JSONResponse(self._provider.discovery(_tenant(request), self._authority(request), told))
 
     async def keys(self, request: Request) -> Response:
         self._authority(request)

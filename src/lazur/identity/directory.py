@@ -330,8 +330,7 @@ _FIRST_PARTY = {a.app_id: a for a in FIRST_PARTY}
 
 @dataclass(frozen=True)
 class Directories:
-    """All directories of the stamp, at one moment. The first is the stamp's own and the one the ADFS-like authority
-    speaks for."""
+    """All directories of the stamp, at one moment. The first is the stamp's own."""
 
     by_id: Mapping[str, Directory] = field(default_factory=dict)
 
@@ -385,6 +384,15 @@ class Directories:
         """The presence of an application in a tenant."""
         directory = self.by_id.get(tenant_id)
         return directory.principal(app_id) if directory else None
+
+    def home_of(self, app_id: str) -> Tenant | None:
+        """Where a program signs in that names no tenant: the directory it is registered in, a managed identity's own."""
+        key = app_id.lower()
+        for directory in self.by_id.values():
+            principal = directory.principal(key)
+            if directory.application(key) or (principal and principal.type == "ManagedIdentity"):
+                return directory.tenant
+        return None
 
     @cached_property
     def app_ids(self) -> frozenset[str]:

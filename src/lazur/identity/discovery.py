@@ -19,7 +19,8 @@ _CLAIMS = ("aud", "exp", "iat", "iss", "name", "nonce", "oid", "preferred_userna
 
 
 def configuration(endpoints: Endpoints, segment: str, authority: Authority, home: str) -> dict[str, Any]:
-    """The OpenID configuration served at `segment`; `home` is the tenant the ADFS-like authority speaks for."""
+    """The OpenID configuration served at `segment`; `home` is the tenant an ADFS-like authority names as issuer, which is
+    where az reads a domain's tenant."""
     if authority.dialect == "adfs":
         base, issuer = endpoints.adfs, authority.issuer(endpoints, home)
         oauth, keys = f"{base}/oauth2", f"{base}/discovery/keys"

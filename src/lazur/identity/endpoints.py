@@ -60,8 +60,8 @@ class Endpoints:
     @classmethod
     def for_localhost(cls, port: int, region: str, domain: str) -> Endpoints:
         """The names of a simulated stamp: everything on `https://localhost:<port>`, told apart by path, but for the operator's
-        endpoint, which has the next port."""
-        origin = f"https://localhost:{port}"
+        endpoint, which has the next port. On 443 it is AAD-like, as a rack is."""
+        origin = "https://localhost" if port == 443 else f"https://localhost:{port}"
         return cls(
             name=f"Lazur-{region}-simulated",
             management=origin,
@@ -72,11 +72,11 @@ class Endpoints:
             portal=origin,
             storage_suffix=f"core.{region}.{domain}",
             vault_suffix=f"vault.{region}.{domain}",
-            use_adfs=True,
+            use_adfs=port != 443,
         )
 
     def authority(self, tenant_id: str) -> str:
-        """Where members of a tenant sign in; the ADFS-like authority speaks for one tenant only and names none."""
+        """Where members of a tenant sign in; the ADFS-like authority speaks for all tenants and names none."""
         return self.adfs if self.use_adfs else f"{self.login}/{tenant_id}"
 
     @property

@@ -22,6 +22,7 @@ OIDC_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 # Segments that name no tenant: who signs in decides.
 ANY_TENANT = frozenset({"common", "organizations"})
 PERSONAL = "consumers"
+ADFS: Literal["adfs"] = "adfs"
 
 
 class OAuthError(LazurError):
@@ -160,8 +161,9 @@ class Authority:
     @classmethod
     def named(cls, segment: str, v2: bool, directories: Directories) -> Authority:
         """From the first path segment: `adfs`, `common`, `organizations`, a tenant's id or domain (AADSTS90002)."""
-        if segment.lower() == "adfs":
-            return cls(directories.tenants[0], "adfs")
+        if segment.lower() == ADFS:
+            # Clients leave the tenant out of its addresses even when they were told one.
+            return cls(None, ADFS)
         dialect: Dialect = "v2" if v2 else "v1"
         if segment.lower() in ANY_TENANT:
             return cls(None, dialect)

@@ -17,7 +17,7 @@ from lazur.identity.endpoints import Endpoints
 from lazur.identity.federation import Federations
 from lazur.identity.grants import Grants
 from lazur.identity.keys import KeyRing
-from lazur.identity.oauth import Audience, Authority, Form, OAuthError, required
+from lazur.identity.oauth import ADFS, Audience, Authority, Form, OAuthError, required, unknown_app
 from lazur.identity.objects import ServicePrincipal, User
 from lazur.identity.outside import Issuers
 from lazur.identity.passwords import RULES, check_password, complies
@@ -72,9 +72,11 @@ class OpenIdProvider:
         """Whom a path's first segment addresses; AADSTS90002 for an unknown tenant."""
         return Authority.named(segment, v2, self._directory.current)
 
-    def discovery(self, segment: str, authority: Authority) -> dict[str, Any]:
-        """The OpenID configuration served at `segment`."""
-        return discovery.configuration(self.endpoints, segment, authority, self._directory.current.tenants[0].id)
+    def discovery(self, segment: str, authority: Authority, told: str = "") -> dict[str, Any]:
+        """The OpenID configuration served at `segment`; `told` is the tenant an ADFS-like authority was asked about."""
+        directories = self._directory.current
+        home = Authority.named(told, v2=False, directories=directories).tenant if told else None
+        return discovery.configuration(self.endpoints, segment, authority, (home or directories.tenants[0]).id)
 
     def jwks(self) -> dict[str, Any]:
         """The public signing keys."""
@@ -134,6 +136,11 @@ class OpenIdProvider:
 
     async def _by_client(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
         directories, tenant = self._directory.current, authority.tenant
+        if authority.dialect == ADFS:
+            app_id = required(form, "client_id")
+            tenant = directories.home_of(app_id)
+            if tenant is None:
+                raise unknown_app(app_id, ADFS)
         if tenant is None:
             raise OAuthError("invalid_request", 50059, "An application signs in at a tenant: name its id or domain.")
         client = await self._signin.client(directories, form, tenant, source)

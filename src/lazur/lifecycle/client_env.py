@@ -80,7 +80,7 @@ def _read(credentials: Path) -> dict[str, Any]:
 
 
 def _variables(known: Mapping[str, Any], endpoints: Endpoints) -> dict[str, str]:
-    # The ADFS-like authority speaks for one tenant, and the SDKs know it by this name.
+    # An ADFS-like authority takes the place of a tenant in what the SDKs are told.
     sdk_tenant = "adfs" if endpoints.use_adfs else known["tenant_id"]
     origin = endpoints.adfs_origin if endpoints.use_adfs else endpoints.login
     return {
