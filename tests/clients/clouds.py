@@ -18,6 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 from lazur.lifecycle.project import ROOT
 
@@ -90,6 +95,28 @@ def _eventually(what: str, condition: Callable[[], bool]) -> None:
         time.sleep(0.5)
 
 
+class Issuer:
+    """Who signs the tokens of programs outside the cloud: a pipeline, a cluster of containers."""
+
+    url = "https://issuer.example"
+    audience = "api://AzureADTokenExchange"
+
+    def __init__(self) -> None:
+        self._key = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+
+    def pages(self) -> dict[str, Any]:
+        """Its documents by address."""
+        keys = f"{self.url}/keys"
+        about = {"issuer": self.url, "jwks_uri": keys}
+        return {f"{self.url}/.well-known/openid-configuration": about, keys: {"keys": [self._key.as_dict(private=False)]}}
+
+    def token(self, subject: str) -> str:
+        """A token of `subject`, good for an hour."""
+        now = int(time.time())
+        claims = {"iss": self.url, "sub": subject, "aud": self.audience, "iat": now, "exp": now + 3600}
+        return jwt.encode({"alg": "RS256", "kid": "one"}, claims, self._key)
+
+
 @dataclass(frozen=True)
 class Cloud:
     """A running cloud: what `lazur env` says of it, and what stands behind it."""
@@ -98,6 +125,13 @@ class Cloud:
     world: World
     record: Path | None = None
     """Where a simulated cloud notes what it was asked."""
+    issuer: Issuer | None = None
+    """On a simulated cloud's web."""
+
+    @property
+    def ported(self) -> bool:
+        """Whether sign-in is at a port that clients forget."""
+        return urlsplit(self.environment["AZURE_AUTHORITY_HOST"]).port is not None
 
 
 def obstacle(kind: str) -> str:
@@ -110,21 +144,23 @@ def obstacle(kind: str) -> str:
 
 
 @contextmanager
-def running(kind: str, scratch: Path) -> Iterator[Cloud]:
-    """The cloud of that kind; a simulated one ends with the block, a rack stays."""
+def running(kind: str, scratch: Path, *, as_a_rack: bool = False) -> Iterator[Cloud]:
+    """The cloud of that kind; a simulated one ends with the block, a rack stays. With `as_a_rack` a simulated one listens on
+    443, where it is AAD-like, if it can."""
     if kind == "rack":
         yield Cloud(_environment([], {}), RealWorld())
         return
     variables = {"LAZUR_STATE": str(scratch)}
-    port = _free_pair()
-    log = scratch / "cloud.log"
-    record = scratch / "requests.jsonl"
-    command = [sys.executable, "-m", "tests.clients.recorded_cloud", str(port), str(record)]
+    port = 443 if as_a_rack and _free(443) else _free_pair()
+    log, record, web = (scratch / name for name in ("cloud.log", "requests.jsonl", "web.json"))
+    issuer = Issuer()
+    web.write_text(json.dumps(issuer.pages()))
+    command = [sys.executable, "-m", "tests.clients.recorded_cloud", str(port), str(record), str(web)]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=_inherited(variables), cwd=ROOT, stdout=output, stderr=output)
     try:
         _wait_for(port, process, log)
-        yield Cloud(_environment(["--simulated"], variables), World(), record)
+        yield Cloud(_environment(["--simulated"], variables), World(), record, issuer)
     finally:
         process.terminate()
         process.wait(30)
@@ -132,15 +168,21 @@ def running(kind: str, scratch: Path) -> Iterator[Cloud]:
 
 def _free_pair() -> int:
     """A port that nobody has, nor the one after it, where the operator is served. Below those that connections get."""
-    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
-        try:
-            for wanted in (port, port + 1):
-                with socket.socket() as tried:
-                    tried.bind(("127.0.0.1", wanted))
-        except OSError:
-            continue
-        return port
-    raise AssertionError("no two neighbouring ports are free")
+    found = next((port for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2) if _free(port)), 0)
+    assert found, "no two neighbouring ports are free"
+    return found
+
+
+def _free(port: int) -> bool:
+    try:
+        for wanted in (port, port + 1):
+            with socket.socket() as tried:
+                # As the server itself does: connections that linger after the last cloud do not count.
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(("127.0.0.1", wanted))
+    except OSError:
+        return False
+    return True
 
 
 def _inherited(variables: Mapping[str, str]) -> dict[str, str]:

@@ -56,11 +56,12 @@ def results() -> Iterator[Results]:
 
 @pytest.fixture(scope="module", params=["simulated", "rack"])
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, results: Results) -> Iterator[Cloud]:
-    """A running cloud; every module is tried against each kind there is."""
+    """A running cloud; every module is tried against each kind there is. One that says `AS_A_RACK` gets a simulated cloud with
+    a rack's own kind of authority."""
     kind: str = request.param
     if reason := obstacle(kind):
         pytest.skip(reason)
-    with running(kind, tmp_path_factory.mktemp(kind)) as found:
+    with running(kind, tmp_path_factory.mktemp(kind), as_a_rack=getattr(request.module, "AS_A_RACK", False)) as found:
         yield found
         if found.record is not None:
             results.read(found.record)

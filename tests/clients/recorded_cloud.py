@@ -1,6 +1,7 @@
 """The simulated cloud, with a note of every request: who asked what in which version, and the status it was answered with.
 
-`python -m tests.clients.recorded_cloud PORT FILE`. One JSON list per line: user agent, method, path, api-version, status.
+`python -m tests.clients.recorded_cloud PORT FILE WEB`. One JSON list per line: user agent, method, path, api-version, status.
+`WEB` holds what this cloud's outside world consists of: documents by address.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 from unittest import mock
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
-from lazur.lifecycle import simulated
+from lazur.drivers.web.interface import Answer
+from lazur.drivers.web.simulated import SimulatedTransport
+from lazur.lifecycle import control_plane, simulated
 from lazur.lifecycle.project import ROOT
 from lazur.lifecycle.serving import server
 from lazur.lifecycle.site import Site
@@ -39,15 +42,20 @@ class Recorder:
         await self._app(scope, receive, noted)
 
 
+def _web(file: Path) -> SimulatedTransport:
+    pages = {url: Answer(200, body=json.dumps(page).encode()) for url, page in json.loads(file.read_text()).items()}
+    return SimulatedTransport({str(urlsplit(url).hostname): ["93.184.215.14"] for url in pages}, pages)
+
+
 def main() -> None:
     """Serve until interrupted."""
-    port, path = int(sys.argv[1]), Path(sys.argv[2])
+    port, path, web = int(sys.argv[1]), Path(sys.argv[2]), _web(Path(sys.argv[3]))
     with path.open("a") as file:
 
         def recorded(app: Any, *arguments: Any, **more: Any) -> Any:
             return server(Recorder(app, file), *arguments, **more)
 
-        with mock.patch.object(simulated, "server", recorded):
+        with mock.patch.object(simulated, "server", recorded), mock.patch.object(control_plane, "HttpTransport", lambda: web):
             simulated.run_simulated(Site.load(ROOT / "sites" / "laptop.yaml"), port)
 
 

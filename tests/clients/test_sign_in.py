@@ -1,7 +1,12 @@
-"""Every way az signs in, at both kinds of authority, with the az of today and the one with long-term support."""
+"""Every way az signs in, at both kinds of authority, with the az of today and the one with long-term support; and what comes
+of a sign-in later: refreshed tokens, tokens for others, other directories, the end of it.
+
+`az login --identity` is not among them: it works where the machine has an identity, in a guest (`tests/rack/`).
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import ssl
@@ -9,17 +14,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
 from tests.clients.az import Az
 from tests.clients.clouds import Cloud
+from tests.clients.directories import Second, second_directory
 from tests.clients.results import Results
+
+AS_A_RACK = True
 
 PERSON = Path(__file__).with_name("person.py")
 SECRET = "login --service-principal -u {lazur_client_id} -p {lazur_client_secret} --tenant {lazur_tenant}"
+PROGRAM = "login --service-principal -u {app} --tenant {lazur_tenant}"
 PASSWORD = "login -u {lazur_user} -p {lazur_password}"
 
 
@@ -34,9 +43,29 @@ class Person(Az):
 
     def signed_in(self) -> bool:
         """Whether an account is there and works."""
-        found = [row["id"] for row in self("account list")]
         self("account set -s {lazur_subscription}")
-        return bool(found) and isinstance(self("group list"), list)
+        return isinstance(self("group list"), list)
+
+    def token(self, more: str = "", **values: object) -> dict[str, Any]:
+        """What is in the token az hands out."""
+        _, claims, _ = self(f"account get-access-token {more}", **values)["accessToken"].split(".")
+        found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(f"{claims}=="))
+        return found
+
+    def grow_old(self) -> None:
+        """Let the access tokens az keeps be of yesterday."""
+        file = Path(self.environment["AZURE_CONFIG_DIR"]) / "msal_token_cache.json"
+        if not file.exists():
+            return
+        kept = json.loads(file.read_text())
+        for token in kept["AccessToken"].values():
+            token |= {"expires_on": "1", "extended_expires_on": "1"}
+        file.write_text(json.dumps(kept))
+
+    def forget(self) -> None:
+        """Sign everybody out. az would go on using the token of a service principal, whatever it signs in with next."""
+        self.grow_old()
+        self("account clear")
 
 
 @pytest.fixture(scope="module", params=["az", "az-lts"])
@@ -85,36 +114,73 @@ def _graph(cloud: Cloud) -> str:
 @pytest.fixture
 def fresh(person: Person) -> Person:
     """Nobody is signed in."""
-    person("account clear")
+    person.forget()
     return person
+
+
+@pytest.fixture(scope="module")
+def program(az: Az, cloud: Cloud) -> Iterator[dict[str, str]]:
+    """A service principal with a certificate and, where something signs such tokens, a federated credential."""
+    scope = "--scopes /subscriptions/{lazur_subscription}"
+    made = az(f"ad sp create-for-rbac -n aztest-program --create-cert --role Reader {scope}")
+    if cloud.issuer:
+        trusted = {"name": "outside", "issuer": cloud.issuer.url, "subject": "job", "audiences": [cloud.issuer.audience]}
+        az("ad app federated-credential create --id {app} --parameters {p}", app=made["appId"], p=json.dumps(trusted))
+    yield {"app": made["appId"], "file": made["fileWithCertAndPrivateKey"]}
+    az("role assignment delete --assignee {app} --scope /subscriptions/{lazur_subscription}", app=made["appId"])
+    az("ad app delete --id {app}", app=made["appId"])
+
+
+@pytest.fixture(scope="module")
+def second(az: Az, cloud: Cloud) -> Iterator[Second]:
+    """Another directory, with a subscription."""
+    with second_directory(az, cloud) as found:
+        yield found
 
 
 def test_by_secret(fresh: Person, style: str, results: Results) -> None:
     fresh(SECRET)
-    assert fresh.signed_in()
+    assert fresh.signed_in() and fresh.token()["appidacr"] == "1"
     results.flow(f"client secret, {style}", fresh.name)
+    first = fresh.token()["uti"]
+    fresh.grow_old()
+    assert fresh.signed_in() and fresh.token()["uti"] != first
 
 
-def test_by_password(fresh: Person, style: str, cloud: Cloud, results: Results) -> None:
-    if style == "AAD-like" and urlsplit(cloud.environment["AZURE_AUTHORITY_HOST"]).port:
+def test_by_password_and_refreshed(fresh: Person, style: str, cloud: Cloud, results: Results) -> None:
+    if style == "AAD-like" and cloud.ported:
         pytest.skip("asking an AAD-like authority about a user, MSAL forgets the port of its address")
     fresh(PASSWORD)
     assert fresh.signed_in()
     results.flow(f"user and password, {style}", fresh.name)
+    first = fresh.token()
+    fresh.grow_old()
+    later = fresh.token()
+    assert (later["upn"], later["sid"]) == (first["upn"], first["sid"]) and later["uti"] != first["uti"]
+    results.flow(f"refreshed after the token's end, {style}", fresh.name)
+    graph = fresh.token("--resource-type ms-graph")
+    assert (graph["aud"].rstrip("/"), graph["oid"]) == (_graph(cloud).rstrip("/"), first["oid"])
+    assert fresh.token("--scope {lazur_endpoint}/.default --tenant {lazur_tenant}")["oid"] == first["oid"]
+    results.flow(f"token for another program, {style}", fresh.name)
 
 
-def test_by_certificate(fresh: Person, style: str, results: Results) -> None:
-    fresh(SECRET)
-    scope = "/subscriptions/{lazur_subscription}"
-    made = fresh(f"ad sp create-for-rbac -n aztest-{style} --create-cert --role Reader --scopes {scope}")
-    fresh("account clear")
-    login = "login --service-principal -u {app} --certificate {file} --tenant {lazur_tenant}"
-    fresh(login, app=made["appId"], file=made["fileWithCertAndPrivateKey"])
+def test_by_certificate(fresh: Person, style: str, program: dict[str, str], results: Results) -> None:
+    for chain, way in (("", "certificate"), ("--use-cert-sn-issuer", "certificate with its chain")):
+        fresh(f"{PROGRAM} --certificate {{file}} {chain}", **program)
+        assert fresh.signed_in() and fresh.token()["appidacr"] == "2"
+        results.flow(f"{way}, {style}", fresh.name)
+        fresh.forget()
+
+
+def test_by_federated_token(fresh: Person, style: str, cloud: Cloud, program: dict[str, str], results: Results) -> None:
+    if cloud.issuer is None:
+        pytest.skip("nobody outside this cloud signs tokens here")
+    fresh(f"{PROGRAM} --federated-token {{token}}", token=cloud.issuer.token("job"), **program)
     assert fresh.signed_in()
-    results.flow(f"certificate, {style}", fresh.name)
-    fresh("account clear")
-    fresh(SECRET)
-    fresh("ad app delete --id {app}", app=made["appId"])
+    results.flow(f"federated token, {style}", fresh.name)
+    fresh.forget()
+    other = cloud.issuer.token("another job")
+    assert "AADSTS700213" in fresh.refused(f"{PROGRAM} --federated-token {{token}}", token=other, **program)
 
 
 def test_by_browser(fresh: Person, style: str, results: Results) -> None:
@@ -136,3 +202,38 @@ def test_by_device_code(fresh: Person, style: str, results: Results) -> None:
         assert az.wait(60) == 0, rest
     assert fresh.signed_in()
     results.flow(f"device code, {style}", fresh.name)
+
+
+def test_people_of_two_directories(fresh: Person, style: str, cloud: Cloud, second: Second, results: Results) -> None:
+    if style == "AAD-like" and cloud.ported:
+        pytest.skip("asking an AAD-like authority about a user, MSAL forgets the port of its address")
+    fresh(PASSWORD)
+    for tenant in ("", f"--tenant {second.tenant}", f"--tenant {second.domain}"):
+        rows = fresh(f"login -u {second.user} -p {second.password} {tenant}")
+        assert [(row["id"], row["tenantId"]) for row in rows] == [(second.subscription, second.tenant)]
+    # Both are signed in at once, and nothing is mixed up.
+    for subscription, tenant in ((second.subscription, second.tenant), ("{lazur_subscription}", "{lazur_tenant}")):
+        fresh(f"account set -s {subscription}")
+        assert fresh.token()["tid"] == fresh("account show --query tenantId") and isinstance(fresh("group list"), list)
+        assert fresh.token(f"--tenant {tenant}")["tid"] == fresh.token()["tid"]
+    results.flow(f"people of two directories at once, {style}", fresh.name)
+    if style == "AAD-like":
+        said = fresh.refused(f"login -u {second.user} -p {second.password} --tenant {{lazur_tenant}}")
+        assert "AADSTS50020" in said
+    fresh(f"logout --username {second.user}")
+    assert {row["user"]["name"] for row in fresh("account list")} == {cloud.environment["LAZUR_USER"]}
+
+
+def test_without_subscriptions_and_out_again(fresh: Person, style: str, az: Az, results: Results) -> None:
+    made = az("ad sp create-for-rbac -n aztest-nothing")
+    login = "login --service-principal -u {app} -p {word} --tenant {lazur_tenant}"
+    known = {"app": made["appId"], "word": made["password"]}
+    assert "No subscriptions found" in fresh.refused(login, **known)
+    (row,) = fresh(f"{login} --allow-no-subscriptions", **known)
+    assert (row["name"], row["id"]) == ("N/A(tenant level account)", row["tenantId"])
+    assert fresh.token()["appid"] == made["appId"]
+    results.flow(f"without a subscription, {style}", fresh.name)
+    fresh("logout")
+    assert fresh("account list") == [] and "az login" in fresh.refused("account get-access-token")
+    results.flow(f"out again, {style}", fresh.name)
+    az("ad app delete --id {app}", **known)

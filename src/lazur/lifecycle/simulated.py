@@ -123,7 +123,7 @@ def _banner(site: Site, endpoints: Endpoints, bundle: Path, state: Path) -> None
     click.echo(f"SIMULATED cloud '{site.name}' with {len(site.hosts)} hosts: real API, no machines, no packets.")
     click.echo(f"  ARM      {endpoints.management}")
     click.echo(f"  operator {endpoints.admin_management}")
-    click.echo(f"  sign-in  {endpoints.adfs}")
+    click.echo(f"  sign-in  {endpoints.adfs if endpoints.use_adfs else endpoints.login}")
     click.echo(f"  CA       {bundle}")
     click.echo(f"  secrets  {state / 'credentials.json'}")
     click.echo('Next, in another shell: eval "$(./lazur env --simulated)"; az group list. Stop with Ctrl-C.')
