@@ -180,7 +180,7 @@ def test_by_federated_token(fresh: Person, style: str, cloud: Cloud, program: di
     results.flow(f"federated token, {style}", fresh.name)
     fresh.forget()
     other = cloud.issuer.token("another job")
-    assert "AADSTS700213" in fresh.refused(f"{PROGRAM} --federated-token {{token}}", token=other, **program)
+    assert "AADSTS700213" in fresh.refused(f"{PROGRAM} --federated-token {{token}}", token=other, app=program["app"])
 
 
 def test_by_browser(fresh: Person, style: str, results: Results) -> None:
