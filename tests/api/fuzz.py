@@ -44,7 +44,7 @@ def read_id(text: str) -> None:
 def read_path(text: str) -> None:
     """A path falls into a scope and the rest, and nothing is lost or made up."""
     parts = [p for p in text.split("/") if p]
-    if not all(routes._SEGMENT.fullmatch(p) for p in parts):
+    if not routes._PATH.fullmatch(f"/{text}"):
         return
     scope, rest = routes.address(parts, TENANT)
     whole = [p for p in (*str(scope).split("/"), *rest) if p]

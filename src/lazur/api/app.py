@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
@@ -28,6 +29,8 @@ log = logger("api")
 
 _MAX_BODY = 4 * 1024 * 1024
 _SLASHES = re.compile(r"/{2,}")
+JSON = "application/json; charset=utf-8"
+_WITHOUT_LENGTH = (204, 304)
 _CORRELATION = re.compile(r"^[0-9A-Za-z-]{1,64}$")
 
 Authenticate = Callable[[str | None], Caller]
@@ -60,11 +63,6 @@ class ArmApp:
         # A request that names no correlation begins one under its own id, as ARM has it.
         correlation = given.get("x-ms-correlation-request-id", "")
         correlation = correlation if _CORRELATION.match(correlation) else request_id
-        # Nothing below a subscription is for everybody.
-        below = scope["path"].startswith("/subscriptions/")
-        response = None if below else await self._anonymous(HttpRequest(scope, receive))
-        if response is None:
-            response = await self._answer(scope, receive, given, correlation)
         marks = {
             "x-ms-request-id": request_id,
             "x-ms-correlation-request-id": correlation,
@@ -75,10 +73,25 @@ class ArmApp:
         client = given.get("x-ms-client-request-id", "")
         if _CORRELATION.match(client):
             marks["x-ms-client-request-id"] = client
-        response.raw_headers += [(name.encode(), value.encode()) for name, value in marks.items()]
-        await response(scope, receive, send)
+        # Nothing below a subscription is for everybody.
+        below = scope["path"].startswith("/subscriptions/")
+        open_to_all = None if below else await self._anonymous(HttpRequest(scope, receive))
+        if open_to_all is not None:
+            open_to_all.headers.update(marks)
+            await open_to_all(scope, receive, send)
+            return
+        answer = await self._answer(scope, receive, given, correlation)
+        body = content(answer)
+        headers = {**marks, **(answer.headers or {})}
+        if body:
+            headers["content-type"] = JSON
+        if answer.status not in _WITHOUT_LENGTH:
+            headers["content-length"] = str(len(body))
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive, given: Mapping[str, str], correlation: str) -> HttpResponse:
+    async def _answer(self, scope: Scope, receive: Receive, given: Mapping[str, str], correlation: str) -> Response:
         path: str = scope["path"]
         path = _SLASHES.sub("/", path) if "//" in path else path
         try:
@@ -86,9 +99,8 @@ class ArmApp:
             left = self._admitted(caller, scope["method"], path)
             raw = await _body(receive)
             request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller)
-            response = render(await self._routes.answer(request))
-            response.headers.update(left)
-            return response
+            answer = await self._routes.answer(request)
+            return replace(answer, headers={**(answer.headers or {}), **left}) if left else answer
         except LazurError as error:
             return self._refusal(error, path)
         except Exception:
@@ -105,23 +117,20 @@ class ArmApp:
         name, left = self.throttle.take(method, caller.tenant, subscription, caller.object_id)
         return {name: left}
 
-    def _refusal(self, error: LazurError, path: str) -> HttpResponse:
-        response = render(Response(error.status, {"error": error.body()}))
+    def _refusal(self, error: LazurError, path: str) -> Response:
+        headers = {"x-ms-failure-cause": "gateway" if error.status >= 500 else "client"}
         if error.status == 401:
-            response.headers["WWW-Authenticate"] = self._challenge(path, error)
+            headers["WWW-Authenticate"] = self._challenge(path, error)
         if error.retryable:
-            response.headers["Retry-After"] = str(error.retry_after)
-        response.headers["x-ms-failure-cause"] = "gateway" if error.status >= 500 else "client"
-        return response
+            headers["Retry-After"] = str(error.retry_after)
+        return Response(error.status, {"error": error.body()}, headers)
 
 
-def render(response: Response) -> HttpResponse:
-    """The HTTP form of an answer; no body for None, as ARM does."""
-    headers = dict(response.headers or {})
-    if response.body is None and response.text is None:
-        return HttpResponse(b"", response.status, headers)
-    content = (encode(response.body) if response.text is None else response.text).encode()
-    return HttpResponse(content, response.status, headers, media_type="application/json; charset=utf-8")
+def content(response: Response) -> bytes:
+    """The body as it is sent; empty for None, as ARM does."""
+    if response.text is not None:
+        return response.text.encode()
+    return b"" if response.body is None else encode(response.body).encode()
 
 
 @lru_cache(maxsize=512)

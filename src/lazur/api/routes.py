@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from lazur.api.lists import listed, paged, prefix_of
@@ -22,8 +23,21 @@ from lazur.model.armid import ArmId
 from lazur.model.registry import AnyResource, Registry, Route, check_api_version
 from lazur.model.rights import right
 
-# A segment must be one in every form it may be decoded to.
-_SEGMENT = re.compile(r"(?!\.{1,2}\Z)[^/?#%\\\x00-\x1f\x7f]{1,260}")
+# Every segment must be one in every form it may be decoded to.
+_PATH = re.compile(r"(/+(?!\.{1,2}(/|\Z))[^/?#%\\\x00-\x1f\x7f]{1,260})*/*")
+_LONGEST = 4096
+"""Longer than any path there is; what is longer must not be kept in memory."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a path names, as far as the path alone says it: the scope it begins with and what follows, the declared routes that
+    fit, whatever their method, and the one resource it is the id of, if it is one."""
+
+    scope: ArmId
+    rest: Sequence[str]
+    fits: Sequence[tuple[Route, Mapping[str, str]]]
+    id: ArmId | None
 
 
 class Routes:
@@ -35,25 +49,41 @@ class Routes:
         self._store = pipeline.store
         self._stamp = pipeline.stamp
         self.declared = _compiled(pipeline.registry)
+        # The same paths are asked for again and again, and what one names never changes.
+        self._known = lru_cache(maxsize=4096)(self._place)
 
     async def answer(self, request: Request) -> Response:
         """The response to `request`; raises `LazurError` for everything that goes wrong."""
-        parts = [p for p in request.path.split("/") if p]
-        if not all(_SEGMENT.fullmatch(p) for p in parts):
-            raise LazurError("InvalidResourceId", f"The path {request.path[:300]!r} has a segment that names nothing.")
+        find = self._known if len(request.path) <= _LONGEST else self._place
+        place = find(request.path, request.caller.tenant)
+        scope, rest = place.scope, place.rest
         check_api_version(request.query.get("api-version"))
-        scope, rest = address(parts, request.caller.tenant)
-        if scope.base is not None or scope.namespace is not None:
+        if scope.namespace is not None:
             self._registry.holder_of(scope)
         self._of_its_directory(request, scope)
-        answer = await self._of_provider(request, scope, rest)
-        if answer is not None:
-            return answer
-        if rest and rest[0].lower() == "providers" and len(rest) > 2:
-            return await self._resource(request, scope, rest[1:])
-        if scope.group is not None and scope.namespace is None:
-            return await self._in_group(request, scope, rest)
+        for route, found in place.fits:
+            if route.method == request.method:
+                return await self._handled(request, scope, route, dict(found))
+        if place.fits and not self._generic(rest):
+            raise _not_allowed(request)
+        if place.id is not None:
+            return await self._one(request, place.id)
+        if len(rest) > 2 and rest[0].lower() == "providers":
+            return await self._below(request, scope, rest[1:])
+        if request.method == "POST" and len(rest) == 1 and scope.group is not None and scope.namespace is None:
+            return await self._action(request, scope, rest[0])
         raise _no_route(request)
+
+    def _place(self, path: str, tenant: str) -> _Place:
+        if not _PATH.fullmatch(path):
+            raise LazurError("InvalidResourceId", f"The path {path[:300]!r} has a segment that names nothing.")
+        scope, rest = address([p for p in path.split("/") if p], tenant)
+        fits = tuple(self._fitting(scope, rest))
+        if not fits and scope.group is not None and scope.namespace is None and len(rest) > 1:
+            # az lists deployment operations below the group without the provider segment.
+            namespace = scope.type.partition("/")[0]
+            rest = ["providers", namespace, *rest] if self._registry.find(f"{namespace}/{rest[0]}") else rest
+        return _Place(scope, rest, fits, _named(scope, rest))
 
     def _of_its_directory(self, request: Request, scope: ArmId) -> None:
         """Refuse a token of another directory than the subscription's, as Azure does: clients then ask at the right one."""
@@ -67,24 +97,16 @@ class Routes:
 
     # -- routes that providers declare --------------------------------------------------------------------------------
 
-    async def _of_provider(self, request: Request, scope: ArmId, rest: list[str]) -> Response | None:
-        """The answer of a declared route; None when none fits. A path that fits for another method is refused for this one."""
-        text, others = "/" + "/".join(rest), False
+    def _fitting(self, scope: ArmId, rest: Sequence[str]) -> Iterator[tuple[Route, Mapping[str, str]]]:
+        text = "/" + "/".join(rest)
         namespace = rest[1].lower() if len(rest) > 1 and rest[0].lower() == "providers" else ""
-        reach = scope.reach
         for key in (namespace, "") if namespace else ("",):
-            for pattern, route in self.declared.get((reach, key), ()):
+            for pattern, route in self.declared.get((scope.reach, key), ()):
                 match = pattern.fullmatch(text)
-                if match is None:
-                    continue
-                if route.method == request.method:
-                    return await self._handled(request, scope, route, match.groupdict())
-                others = True
-        if others and not self._generic(scope, rest):
-            raise _not_allowed(request)
-        return None
+                if match is not None:
+                    yield route, match.groupdict()
 
-    def _generic(self, scope: ArmId, rest: list[str]) -> bool:
+    def _generic(self, rest: Sequence[str]) -> bool:
         """Whether a stored type may answer where only other methods of a declared route fit."""
         if len(rest) < 3 or rest[0].lower() != "providers":
             return False
@@ -104,24 +126,12 @@ class Routes:
 
     # -- resources ----------------------------------------------------------------------------------------------------
 
-    async def _in_group(self, request: Request, group: ArmId, rest: list[str]) -> Response:
-        if not rest:
-            return await self._one(request, group)
-        if request.method == "POST" and len(rest) == 1:
-            return await self._action(request, group, rest[0])
-        # az lists deployment operations below the group without the provider segment.
-        if len(rest) >= 2 and self._registry.find(f"{group.type.partition('/')[0]}/{rest[0]}"):
-            return await self._resource(request, group, [group.type.partition("/")[0], *rest])
-        raise _no_route(request)
-
-    async def _resource(self, request: Request, scope: ArmId, rest: list[str]) -> Response:
-        """Below `…/providers/`: a resource, a list, an action, a view or an operation to poll."""
-        if len(rest) == 5 and rest[1].lower() == "locations" and rest[3].lower() in POLLED:
+    async def _below(self, request: Request, scope: ArmId, rest: Sequence[str]) -> Response:
+        """Below `…/providers/` and no resource: a list, an action, a view or an operation to poll."""
+        if _polled(rest):
             _only(request, "GET")
             namespace = self._registry.namespace(rest[0])
             return poll(self._pipeline, request, scope, namespace, rest[3].lower(), rest[4])
-        if len(rest) % 2:
-            return await self._one(request, scope.resource("/".join((rest[0], *rest[1::2])), *rest[2::2]))
         above = scope.resource("/".join((rest[0], *rest[1:-1:2])), *rest[2::2])
         if request.method == "POST":
             return await self._action(request, above, rest[-1])
@@ -157,7 +167,6 @@ class Routes:
             raise _not_allowed(request)
         if request.method == "GET" and (shown := self._in_view(request, id)) is not None:
             return Response(200, shown)
-        self._registry.holder_of(id)
         return await methods[request.method](request, id)
 
     def _in_view(self, request: Request, id: ArmId) -> Any:
@@ -195,7 +204,7 @@ class Routes:
         return Response(204)
 
     async def _put(self, request: Request, id: ArmId) -> Response:
-        declared = self._registry.type_of(self._registry.document_of(id))
+        declared = self._registry.holder_of(id)
         body = request.body(declared.reads_body)
         match = request.headers.get("if-match", "")
         if request.method == "PATCH":
@@ -214,7 +223,7 @@ class Routes:
         return Response(status if accepted.operation or status != 202 else 200, shown, headers)
 
     async def _delete(self, request: Request, id: ArmId) -> Response:
-        declared = self._registry.type_of(self._registry.document_of(id))
+        declared = self._registry.holder_of(id)
         match = request.headers.get("if-match", "")
         accepted = await self._pipeline.delete(request.caller, id, request.api_version, if_match=match)
         if accepted.record is None:
@@ -259,6 +268,19 @@ def address(parts: list[str], tenant: str) -> tuple[ArmId, list[str]]:
         scope = scope.resource("/".join((rest[1], *rest[2:end:2])), *rest[3:end:2])
         rest = rest[end:]
     return scope, rest
+
+
+def _named(scope: ArmId, rest: Sequence[str]) -> ArmId | None:
+    """The resource that a path is the id of; None for a list, an action, a route, an operation."""
+    if not rest:
+        return scope if scope.group is not None else None
+    if rest[0].lower() != "providers" or len(rest) < 4 or len(rest) % 2 or _polled(rest[1:]):
+        return None
+    return scope.resource("/".join((rest[1], *rest[2::2])), *rest[3::2])
+
+
+def _polled(rest: Sequence[str]) -> bool:
+    return len(rest) == 5 and rest[1].lower() == "locations" and rest[3].lower() in POLLED
 
 
 def _compiled(registry: Registry) -> dict[tuple[str, str], list[tuple[re.Pattern[str], Route]]]:

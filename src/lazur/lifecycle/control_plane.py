@@ -23,7 +23,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 import lazur.providers
-from lazur.api.app import ArmApp, render
+from lazur.api.app import JSON, ArmApp, content
 from lazur.api.artifacts import Artifacts
 from lazur.api.authority import Authority, root_group
 from lazur.api.desires import Desires
@@ -257,7 +257,7 @@ class ControlPlane:
             try:
                 return await self._artifact(path.removeprefix(_ARTIFACTS), http)
             except LazurError as error:
-                return render(ArmResponse(error.status, {"error": error.body()}))
+                return Response(content(ArmResponse(error.status, {"error": error.body()})), error.status, media_type=JSON)
         return None
 
     # -- artifacts ----------------------------------------------------------------------------------------------------

@@ -110,13 +110,17 @@ class ArmId:
     @property
     def level(self) -> str:
         """What it lies in or on: `tenant`, `managementGroup`, `subscription`, `group` or `resource`."""
-        return self.scope.reach
+        return self.base.reach if self.base is not None else self._within
 
     @property
     def reach(self) -> str:
         """What it is as a scope, in the words of `level`."""
         if self.namespace is not None:
             return "managementGroup" if self.type.lower() == _MANAGEMENT_GROUPS else "resource"
+        return self._within
+
+    @property
+    def _within(self) -> str:
         if self.group is not None:
             return "group"
         return "subscription" if self.subscription else "tenant"

@@ -145,8 +145,7 @@ class Registry:
         """`id` with namespace and type names in Azure's spelling."""
         if id.namespace is None:
             return id
-        if id.base is not None:
-            id = replace(id, base=self.canonical(id.base))
+        base = id.base and self.canonical(id.base)
         found = self.find(id.type)
         child = None if found else self.embedded(id)
         if found is not None:
@@ -154,8 +153,10 @@ class Registry:
         elif child is not None:
             namespace, *types = f"{child[0].type}/{child[1].type}".split("/")
         else:
+            namespace, types = id.namespace, list(id.types)
+        if (namespace, tuple(types)) == (id.namespace, id.types) and base is id.base:
             return id
-        return replace(id, namespace=namespace, types=tuple(types))
+        return replace(id, namespace=namespace, types=tuple(types), base=base)
 
 
 def check_api_version(version: str | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
@@ -121,6 +121,9 @@ class Assignment:
     scope: str
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 ROOT = "/"
 """Over every directory: only what the stamp itself holds."""
 _REMEMBERED = 20_000
@@ -135,6 +138,23 @@ def _matches(patterns: Iterable[str], action: str) -> bool:
     return any(_pattern(p).match(action) for p in patterns)
 
 
+class _Holding:
+    """Roles that somebody holds together at some scope, and what they were found to grant."""
+
+    __slots__ = ("_decided", "roles")
+
+    def __init__(self, roles: tuple[Role, ...]) -> None:
+        self.roles = roles
+        self._decided: dict[tuple[str, bool], bool] = {}
+
+    def grants(self, action: str, data: bool) -> bool:
+        known = self._decided.get((action, data))
+        if known is None:
+            lowered = action.lower()
+            known = _keep(self._decided, (action, data), any(role.grants(lowered, data) for role in self.roles))
+        return known
+
+
 class Rights:
     """All assignments of a stamp, compiled. Never changes: whoever assigns makes a new one.
 
@@ -147,8 +167,8 @@ class Rights:
         self._held: dict[str, dict[str, list[Role]]] = {}
         for held in assignments:
             self._held.setdefault(held.principal, {}).setdefault(held.scope.lower(), []).append(held.role)
-        self._roles: dict[tuple[str, tuple[str, ...], str], tuple[Role, ...]] = {}
-        self._decided: dict[tuple[tuple[Role, ...], str, bool], bool] = {}
+        self._holdings: dict[tuple[str, tuple[str, ...], str], _Holding] = {}
+        self._alike: dict[tuple[Role, ...], _Holding] = {}
 
     def allows(self, caller: Caller, action: str, scope: ArmId, data: bool = False) -> bool:
         """Whether any assignment of the caller or its groups, at `scope` or above, grants `action`.
@@ -157,23 +177,22 @@ class Rights:
         """
         if not caller.operator and is_operators(action):
             return False
-        question = (self.roles(caller, scope), action, data)
-        known = self._decided.get(question)
-        if known is None:
-            lowered = action.lower()
-            known = any(role.grants(lowered, data) for role in question[0])
-            _keep(self._decided, question, known)
-        return known
+        return self._holding(caller, scope).grants(action, data)
 
     def roles(self, caller: Caller, scope: ArmId) -> tuple[Role, ...]:
         """The roles that the caller holds at `scope`, by itself or a group, there or above."""
+        return self._holding(caller, scope).roles
+
+    def _holding(self, caller: Caller, scope: ArmId) -> _Holding:
         question = (caller.object_id, caller.groups, scope.key)
-        known = self._roles.get(question)
+        known = self._holdings.get(question)
         if known is None:
-            places = self.over(scope)
             mine = [self._held[p] for p in (caller.object_id, *caller.groups) if p in self._held]
-            known = tuple(dict.fromkeys(role for held in mine for place in places for role in held.get(place, ())))
-            _keep(self._roles, question, known)
+            places = self.over(scope) if mine else ()
+            roles = tuple(dict.fromkeys(role for held in mine for place in places for role in held.get(place, ())))
+            # The same few roles are held together at very many places: each action is decided once for all of them.
+            known = self._alike.get(roles) or _keep(self._alike, roles, _Holding(roles))
+            _keep(self._holdings, question, known)
         return known
 
     def over(self, scope: ArmId) -> list[str]:
@@ -191,10 +210,11 @@ def is_operators(name: str) -> bool:
     return name.partition("/")[0].lower().endswith(".admin")
 
 
-def _keep(known: dict[Any, Any], question: Any, answer: Any) -> None:
+def _keep(known: dict[K, V], question: K, answer: V) -> V:
     if len(known) >= _REMEMBERED:
         known.clear()
     known[question] = answer
+    return answer
 
 
 def right(type: str, verb: str) -> str:
