@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.fields import Model, Pointer, WriteOnly, marked, pointers, split_secrets
+from lazur.model.identity import ManagedIdentity, asked_identity, identity_pointers
 from lazur.model.registry import AnyResource
 from lazur.model.stamp import Stamp
 
@@ -79,6 +80,8 @@ def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[D
     faults += list(_children(declared, spec))
     for rule in declared.rules:
         faults += list(rule(spec))
+    asked, its_faults = _identity(declared, lowered.get("identity"))
+    faults += its_faults
     document = spec.wire()
     secrets = split_secrets(spec, document)
     out: dict[str, Any] = {"properties": document}
@@ -87,7 +90,27 @@ def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[D
             out[name] = lowered[name.lower()]
     if declared.tracked:
         out["location"] = stamp.region
-    return Decoded(spec, out, secrets, list(pointers(spec))), faults
+    if declared.has_identity:
+        out.pop("identity", None)
+        out |= {"identity": asked.document()} if asked and asked.document() else {}
+    return Decoded(spec, out, secrets, [*pointers(spec), *identity_pointers(asked)]), faults
+
+
+def _identity(declared: AnyResource, said: Any) -> tuple[ManagedIdentity | None, list[LazurError]]:
+    """What a request asks for in `identity`, and what is wrong with it."""
+    if not declared.has_identity or not isinstance(said, dict):
+        return None, []
+    try:
+        asked = ManagedIdentity.model_validate(said)
+    except ValidationError as error:
+        return None, list(model_faults(error, ManagedIdentity, "identity"))
+    return asked, list(asked.faults())
+
+
+def pointers_of(declared: AnyResource, body: dict[str, Any]) -> list[Pointer]:
+    """All references of a document that admission completed."""
+    asked = asked_identity(body) if declared.has_identity else None
+    return [*pointers(declared.Spec.model_validate(body["properties"])), *identity_pointers(asked)]
 
 
 def _is_json(body: Any) -> bool:

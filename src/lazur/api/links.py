@@ -100,8 +100,11 @@ def in_use(id: ArmId, names: Sequence[str], target: str | None = None) -> LazurE
     details = [LazurError("InUseBy", f"'{n}' refers to it.", target=n) for n in names]
     message = f"'{id}' is in use by {', '.join(names[:5])}{' and others' if len(names) > 5 else ''} and cannot be deleted."
     kind = id.types[-1] if id.types else "resource"
-    one = kind.removesuffix("es") if kind.endswith("sses") else kind.removesuffix("s")
-    code = f"InUse{one[0].upper()}{one[1:]}CannotBeDeleted"
+    for plural, ending in (("sses", "ss"), ("ies", "y"), ("s", "")):
+        if kind.endswith(plural):
+            kind = kind.removesuffix(plural) + ending
+            break
+    code = f"InUse{kind[0].upper()}{kind[1:]}CannotBeDeleted"
     return LazurError(code, message, target=target or str(id), details=details, status=400)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from lazur.api.authority import Authority
-from lazur.api.decode import Decoded, decode
+from lazur.api.decode import Decoded, decode, pointers_of
 from lazur.api.links import Links, exclusive, gone_children, in_use
 from lazur.api.present import Presenter, not_found
 from lazur.api.underway import Underway
@@ -24,7 +24,8 @@ from lazur.kernel.ids import Ids, derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import FAILED, SUCCEEDED, TERMINAL, Change, Event, Operation, Record, Reference
 from lazur.model.events import event
-from lazur.model.fields import carried, frozen_fields, pointers
+from lazur.model.fields import carried, frozen_fields
+from lazur.model.identity import keeping_identity, merging_identity
 from lazur.model.registry import AnyResource, Registry
 from lazur.model.resource import Act, Action, Decision, Embedded, Facts, Tools
 from lazur.model.rights import Caller, Principals, denial, is_operators, right
@@ -145,7 +146,8 @@ class Pipeline:
         current = json.loads(json.dumps(dict(record.body)))
         if isinstance(body, dict) and any(k.lower() == "tags" for k in body):
             current.pop("tags", None)
-        return _merge(current, body)
+        merged: dict[str, Any] = _merge(current, body)
+        return merging_identity(body, merged) if self.registry.type_of(id).has_identity else merged
 
     async def _put_child(
         self, caller: Caller, id: ArmId, child: Embedded, body: Any, api_version: str, if_match: str, if_none_match: str
@@ -180,6 +182,7 @@ class Pipeline:
         _preconditions(old, if_match, if_none_match)
         if old is not None and old.deleting:
             raise _going(old)
+        body = keeping_identity(body, old) if declared.has_identity else body
         decoded, faults = decode(declared, id, body, self.stamp)
         if decoded is None:
             raise all_at_once(faults)
@@ -283,7 +286,7 @@ class Pipeline:
             return Accepted(old, False, self._running(old))
         found = decoded.pointers
         if decision.body is not None:
-            found = list(pointers(declared.Spec.model_validate(body["properties"])))
+            found = pointers_of(declared, body)
         targets = [(p, self.registry.canonical(p.target.of(caller.tenant)).key) for p in found if not id.contains(p.target)]
         released = self._links.released(id)
         references = [Reference(id.key, p.named, t, not p.ref.soft and (p.named, t) not in released) for p, t in targets]
@@ -522,6 +525,7 @@ class Pipeline:
         if old is None or old.deleting:
             return body
         declared = self.registry.type_of(id)
+        body = keeping_identity(body, old) if declared.has_identity else body
         decoded, faults = decode(declared, old.id, body, self.stamp)
         if decoded is None or faults:
             return body

@@ -12,6 +12,7 @@ from typing import Any
 from lazur.kernel.clock import rfc3339
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record, Reference
+from lazur.model.identity import shown_identity
 from lazur.model.registry import Registry
 from lazur.model.resource import Embedded, Rendering
 from lazur.store.interface import Store
@@ -74,6 +75,7 @@ class Presenter:
         shown["provisioningState"] = record.state
         out: dict[str, Any] = {"id": str(record.id), "name": record.id.name, "type": declared.type}
         out |= {k: record.body[k] for k in ENVELOPE if k in record.body}
+        out |= shown_identity(record) if declared.has_identity else {}
         out |= declared.outer(rendering)
         out["etag"] = f'W/"{record.etag}"'
         out["properties"] = shown

@@ -117,6 +117,8 @@ class Resource(Generic[S]):
     embedded: ClassVar[tuple[Embedded, ...]] = ()
     envelope: ClassVar[frozenset[str]] = frozenset({"sku", "zones", "identity", "plan", "kind"})
     """Top-level properties accepted beside location, tags and properties."""
+    has_identity: ClassVar[bool] = False
+    """Can be somebody in the directory: `identity` of the envelope is read and shown as `lazur.model.identity` says."""
     reads_body: ClassVar[staticmethod[[bytes], Any]] = staticmethod(json.loads)
     """How a request body is read; deployments need a more tolerant reader than JSON."""
     name_pattern: ClassVar[str] = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"

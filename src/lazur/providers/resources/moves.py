@@ -6,6 +6,7 @@ transaction, for all of its resources or for none. Must never leave a reference 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from lazur.model.rights import Caller, denial, is_operators, right
 _GROUP = "Microsoft.Resources/subscriptions/resourceGroups"
 _MOST = 800
 _ATTEMPTS = 5
+_NAMED = re.compile(r"\[(/[^\]]*)\]")
+"""A key in the path of a reference, where a document says what it refers to by the id itself."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class _Move:
     def value(self, value: Any) -> Any:
         """A JSON value with every id of what goes as it will be."""
         if isinstance(value, Mapping):
-            return {k: self.value(v) for k, v in value.items()}
+            return {self.value(k): self.value(v) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(v) for v in value]
         if isinstance(value, str) and self.goes(value.lower()):
@@ -196,7 +199,8 @@ def _as_moved(pipeline: Pipeline, planned: _Move, record: Record) -> Record:
 
 
 def _reference(planned: _Move, key: str, reference: Reference) -> Reference:
-    return replace(reference, source=key, target=planned.key(reference.target))
+    path = _NAMED.sub(lambda found: f"[{planned.key(found[1])}]", reference.path)
+    return replace(reference, source=key, path=path, target=planned.key(reference.target))
 
 
 def _claimed(planned: _Move, value: str) -> str:

@@ -12,6 +12,7 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
+from lazur.model.identity import with_identity
 from lazur.model.resource import Act, Decision, Facts, NewResource, Tools
 from lazur.providers.compute.sizes import find_image
 from lazur.providers.compute.virtual_machines.resource import VirtualMachineSpec
@@ -48,7 +49,7 @@ def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decis
     elif "osProfile" in whole["properties"]:
         whole["properties"]["osProfile"].setdefault("computerName", facts.id.name)
     intent = dict(facts.old.intent) if facts.old else dict(_INTENT)
-    return Decision(faults, None, (), children, intent, whole)
+    return Decision(faults, with_identity(whole, facts), (), children, intent, whole)
 
 
 def _needs_deallocation(properties: Mapping[str, Any], old: Record) -> list[LazurError]:
@@ -93,9 +94,6 @@ def _disk_id(entry: Mapping[str, Any]) -> str:
 def _not_offered(body: Mapping[str, Any]) -> list[LazurError]:
     """What would be accepted without effect is refused instead."""
     faults = []
-    if str((body.get("identity") or {}).get("type", "None")).lower() != "none":
-        message = "Managed identities are not offered yet; leave 'identity' out."
-        faults.append(LazurError("OperationNotAllowed", message, target="identity"))
     if body.get("zones"):
         message = "This cloud has no availability zones; leave 'zones' out and use an availability set."
         faults.append(LazurError("AvailabilityZonesNotSupported", message, target="zones"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from lazur.control.context import Context
 from lazur.model.documents import Record
+from lazur.model.identity import identities_of
 from lazur.providers.compute.sizes import sizes
 
 _SECRETS = {"osProfile.adminPassword": "adminPassword", "osProfile.customData": "customData"}
@@ -36,6 +37,10 @@ def machine_payload(context: Context, record: Record) -> tuple[dict[str, Any], d
         "readyDeadlineSeconds": _READY_SECONDS,
         "imds": _metadata(context, record),
     }
+    known = [who for _, who in identities_of(record)]
+    if known:
+        # Whom the guest may be; the tokens themselves are fetched by the host when the guest asks.
+        payload["identity"] = {"tenantId": known[0]["tenantId"], "clientIds": sorted(who["clientId"] for who in known)}
     secrets = {
         name: f"{record.secrets[path]}\x1f{record.key}#{path}" for path, name in _SECRETS.items() if path in record.secrets
     }

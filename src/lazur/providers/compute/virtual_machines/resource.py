@@ -254,6 +254,7 @@ class VirtualMachine(Resource[VirtualMachineSpec]):
     type = "Microsoft.Compute/virtualMachines"
     api_versions = API_VERSIONS
     creating = "Creating"
+    has_identity = True
     name_pattern = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?$"
     rules = (machine_is_whole,)
     views = (

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lazur.kernel.errors import LazurError
 from lazur.model.fields import Caseless, Model
-from lazur.model.identity import shown_ids
+from lazur.model.identity import identity_of, shown_ids
 from lazur.model.resource import Answers, Embedded, Rendering, Resource
 
 API_VERSIONS = ("2025-05-31-preview", "2025-01-31-preview", "2024-11-30", "2023-01-31", "2022-01-31-preview", "2018-11-30")
@@ -78,4 +78,4 @@ class UserAssignedIdentity(Resource[UserAssignedIdentitySpec]):
     def render(cls, shown: Rendering) -> dict[str, Any]:
         """With who it is in the directory."""
         said = {name: value for name, value in shown.properties.items() if value != []}
-        return {**said, **shown_ids(shown.record)}
+        return {**said, **shown_ids(identity_of(shown.record), "tenantId", "principalId", "clientId")}
