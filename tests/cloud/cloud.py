@@ -365,10 +365,13 @@ class Cloud:
         seen, left = self.outside(), []
         for host, things in seen.pop("hosts").items():
             left += [f"{host}: {kind} {thing}" for kind, found in things.items() for thing in found]
-        left += [f"{kind} {thing}" for kind, found in seen.items() for thing in found]
+        # The stamp's hosts have their part in the overlay as long as it has them.
+        hosts = {r.key: f"host/{r.uid}" for r in self.world.store.list(type="microsoft.fabric.admin/hosts")}
+        left += [f"{kind} {thing}" for kind, found in seen.items() for thing in found if thing not in hosts.values()]
         rows = self.world.store._writer.execute("SELECT pool, value, owner FROM claims").fetchall()
         left += [f"claim {row}" for row in rows if self.world.store.get(row[2]) is None]
-        left += [f"desire {row}" for row in self.world.store._writer.execute("SELECT domain, kind, owner FROM desires")]
+        wanted = self.world.store._writer.execute("SELECT domain, kind, owner FROM desires").fetchall()
+        left += [f"desire {row}" for row in wanted if row[2] not in hosts]
         left += [f"reference {row}" for row in self.world.store._writer.execute("SELECT source, target FROM refs")]
         return left
 
