@@ -74,6 +74,7 @@ def decided(subscription: str, tenant: str) -> Iterator[Operation]:
 
     yield group("GET", ONE, f"{GROUPS}/read")
     yield group("PUT", ONE, f"{GROUPS}/write", "", body)
+    yield group("PATCH", ONE, f"{GROUPS}/write", "", {"displayName": "y"})
     yield group("GET", f"{ONE}/descendants", f"{GROUPS}/read", "/descendants")
     yield group("GET", f"{ONE}/subscriptions", f"{MEMBERS}/read", "/subscriptions")
     yield group("GET", IN_ONE, f"{MEMBERS}/read", f"/subscriptions/{subscription}")

@@ -210,3 +210,23 @@ def test_questions_that_make_no_sense_are_refused() -> None:
             assert answer.status == 400 and {c for c, _ in answer.faults()} == {"InvalidRequestContent"}, body
 
     _world(story)
+
+
+def test_a_management_group_gets_another_name_and_another_place() -> None:
+    async def main(door: Door) -> None:
+        root = ArmId(tenant=door.plane.stamp.tenant)
+        low, top = (root.resource("Microsoft.Management/managementGroups", n) for n in ("low", "top"))
+        for id in (low, top):
+            assert (await door.put(id, {})).status == 200
+        named = await door.ask("PATCH", str(low), {"displayName": "Low"})
+        assert named.status == 200 and named.json["properties"]["displayName"] == "Low"
+        moved = await door.ask("PATCH", str(low), {"parentGroupId": str(top)})
+        assert moved.json["properties"]["details"]["parent"]["id"] == str(top)
+        assert moved.json["properties"]["displayName"] == "Low"
+        circle = await door.ask("PATCH", str(top), {"parentGroupId": str(low)})
+        assert (circle.status, circle.error["code"]) == (400, "InvalidParent")
+        wrong = await door.ask("PATCH", str(top), {"displayName": 1, "parentGroupId": []})
+        assert wrong.status == 400 and len(wrong.faults()) == 2
+        assert (await door.ask("PATCH", str(root.resource(low.type, "none")), {"displayName": "x"})).status == 404
+
+    _world(main)

@@ -140,14 +140,17 @@ class _Type:
         slow = {"x-ms-long-running-operation": True} if answers.asynchronous else {}
         body = {"required": True, "content": {"application/json": {"schema": shown, "example": example}}}
         patch = {"required": True, "content": {"application/json": {"schema": {"type": "object"}, "example": _PATCH}}}
+        merged = {
+            "patch": self._operation("Update", "Merge into it (RFC 7396).", {"200": _answer(shown)}, "ifMatch",
+                                     requestBody=patch, **slow),
+        }  # fmt: skip
         return {
             "get": self._operation("Get", "Read it.", {"200": _answer(shown, "ETag")}, "expand"),
             "head": {**self._operation("CheckExistence", "Say whether it is there.", {}),
                      "responses": {s: {"description": _SAID[s]} for s in ("204", "401", "403", "404", "default")}},
             "put": self._operation("CreateOrUpdate", self._declared.__doc__ or "", made, "ifMatch", "ifNoneMatch",
                                    requestBody=body, **slow),
-            "patch": self._operation("Update", "Merge into it (RFC 7396).", {"200": _answer(shown)}, "ifMatch",
-                                     requestBody=patch, **slow),
+            **(merged if self._declared.patched else {}),
             "delete": self._operation("Delete", "Take it away.", removed, "ifMatch",
                                       **{"x-ms-long-running-operation": True}),
         }  # fmt: skip
@@ -155,7 +158,8 @@ class _Type:
     def _links(self) -> Json:
         own = {n: f"$request.path.{n}" for n in re.findall(r"\{(\w+)\}", self.one)}
         own["api-version"] = "$request.query.api-version"
-        named = {v: f"{self._title}_{v}{self._at_scope}" for v in ("Get", "Update", "Delete")}
+        verbs = ("Get", "Update", "Delete") if self._declared.patched else ("Get", "Delete")
+        named = {v: f"{self._title}_{v}{self._at_scope}" for v in verbs}
         return {v: {"operationId": name, "parameters": own} for v, name in named.items()}
 
     def _example(self) -> Json:
@@ -193,8 +197,6 @@ class _Type:
             "get": self._operation(f"Get{title}", doc, {"200": _answer(shown, "ETag")}),
             "put": self._operation(f"Put{title}", doc, made, "ifMatch", "ifNoneMatch",
                                    requestBody={"required": True, "content": content}),
-            "patch": self._operation(f"Update{title}", doc, {"200": _answer(shown)}, "ifMatch", requestBody={
-                "required": True, "content": {"application/json": {"schema": {"type": "object"}}}}),
             "delete": self._operation(f"Delete{title}", doc, removed, "ifMatch"),
         })  # fmt: skip
 

@@ -139,11 +139,7 @@ class Pipeline:
 
     def _merged(self, id: ArmId, body: Any) -> Any:
         """What `body` makes of the document as it is now."""
-        record = self.stored(self.registry.document_of(id))
-        embedded = self.registry.embedded(id)
-        if embedded is not None:
-            return _merge(self._raw_child(record, embedded[1], id), body)
-        current = json.loads(json.dumps(dict(record.body)))
+        current = json.loads(json.dumps(dict(self.stored(id).body)))
         if isinstance(body, dict) and any(k.lower() == "tags" for k in body):
             current.pop("tags", None)
         merged: dict[str, Any] = _merge(current, body)
@@ -393,7 +389,6 @@ class Pipeline:
         items = document["properties"].get(child.list, [])
         kept = [i for i in items if i["name"].lower() != id.name.lower()]
         if parent is None or len(kept) == len(items):
-            _preconditions(None, if_match, "")
             return Accepted(None)
         document["properties"][child.list] = kept
         return await self._put(caller, parent.id, document, version, if_match, "")
@@ -404,7 +399,7 @@ class Pipeline:
             if id.namespace is None:
                 code, message = not_found(id)
                 raise LazurError(code, message, status=404)
-            _preconditions(None, if_match, "")
+            # What was to go is gone, whichever state of it was meant: so the contract of resource providers has it.
             return Accepted(None)
         _preconditions(old, if_match, "")
         if old.deleting:

@@ -205,6 +205,8 @@ class Routes:
 
     async def _put(self, request: Request, id: ArmId) -> Response:
         declared = self._registry.holder_of(id)
+        if request.method == "PATCH" and (not declared.patched or self._registry.embedded(id) is not None):
+            raise _not_allowed(request)
         body = request.body(declared.reads_body)
         match = request.headers.get("if-match", "")
         if request.method == "PATCH":

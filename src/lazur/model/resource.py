@@ -124,6 +124,8 @@ class Resource(Generic[S]):
     name_pattern: ClassVar[str] = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
     rules: ClassVar[tuple[Callable[[Any], typing.Iterable[Any]], ...]] = ()
     """Pure checks over one spec; each yields `LazurError` faults."""
+    patched: ClassVar[bool] = True
+    """Has a PATCH, which merges; what Azure lets be written as a whole only has none, as no embedded child has one."""
     runs: ClassVar[bool] = False
     """Every PUT begins a new run, even of the same body; of any other type the same PUT twice changes nothing."""
     creating: ClassVar[str] = "Updating"

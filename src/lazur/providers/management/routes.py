@@ -16,14 +16,22 @@ from lazur.api.authority import SUBSCRIPTIONS, root_group
 from lazur.api.lists import paged
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
-from lazur.kernel.errors import LazurError
+from lazur.kernel.errors import LazurError, all_at_once
 from lazur.model.armid import ArmId
 from lazur.model.documents import Change, Document, Record
+from lazur.model.fields import Model
 from lazur.model.registry import Route
 from lazur.model.rights import Caller, denial
 from lazur.providers.management.management_groups.resource import ManagementGroup, ManagementGroupSpec
 
 _TYPE = ManagementGroup.type
+
+
+class _Patch(Model):
+    """What PATCH may say."""
+
+    display_name: str | None = None
+    parent_group_id: str | None = None
 
 
 def _id(request: Request, group: str) -> ArmId:
@@ -182,6 +190,24 @@ async def put_group(pipeline: Pipeline, request: Request, group: str) -> Respons
     return Response(200, pipeline.presenter.show(accepted.record))
 
 
+async def patch_group(pipeline: Pipeline, request: Request, group: str) -> Response:
+    """Give a group another name, or put it below another one; what the body leaves out stays."""
+    id, body = _id(request, group), request.body()
+    pipeline.authority.authorise(request.caller, f"{_TYPE}/write", id)
+    try:
+        asked = _Patch.model_validate(body)
+    except ValidationError as error:
+        told = [(fault["msg"], ".".join(map(str, fault["loc"]))) for fault in error.errors()]
+        raise all_at_once([LazurError("InvalidRequestContent", m, target=t) for m, t in told]) from error
+    change: dict[str, Any] = {"displayName": asked.display_name} if asked.display_name is not None else {}
+    if asked.parent_group_id is not None:
+        change["details"] = {"parent": {"id": asked.parent_group_id}}
+    match = request.headers.get("if-match", "")
+    accepted = await pipeline.patch(request.caller, id, {"properties": change}, request.api_version, if_match=match)
+    assert accepted.record is not None
+    return Response(200, pipeline.presenter.show(accepted.record))
+
+
 def _parent(id: ArmId, body: Any) -> ArmId:
     """What a body puts the group below; the root when it does not say, or not in an understandable way."""
     with contextlib.suppress(ValidationError):
@@ -233,6 +259,7 @@ ROUTES = (
     Route("GET", _ROOT, "managementGroups", None, groups),
     Route("GET", _ROOT, _G, None, group),
     Route("PUT", _ROOT, _G, None, put_group),
+    Route("PATCH", _ROOT, _G, None, patch_group),
     Route("DELETE", _ROOT, _G, None, delete_group),
     Route("GET", _ROOT, f"{_G}/descendants", None, descendants),
     Route("GET", _ROOT, f"{_G}/subscriptions", None, members),

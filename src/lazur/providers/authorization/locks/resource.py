@@ -26,6 +26,7 @@ class Lock(Resource[LockSpec]):
     api_versions = ("2020-05-01", "2017-04-01", "2016-09-01", "2015-01-01")
     tracked = False
     scopes = ("managementGroup", "subscription", "group", "resource")
+    patched = False
     answers = Answers(create=201, update=200, delete=200, asynchronous=False)
     envelope = frozenset()
     name_pattern = r"^[^<>%&:?/\\]{1,260}$"

@@ -39,6 +39,7 @@ class RoleAssignment(Resource[RoleAssignmentSpec]):
     api_versions = ("2022-04-01", "2020-10-01-preview", "2020-04-01-preview", "2018-07-01", "2015-07-01")
     tracked = False
     scopes = ("tenant", "managementGroup", "subscription", "group", "resource")
+    patched = False
     answers = Answers(create=201, update=200, delete=200, asynchronous=False, removed=True)
     envelope = frozenset()
     name_pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"

@@ -42,6 +42,8 @@ class ManagementGroup(Resource[ManagementGroupSpec]):
     scopes = ("tenant",)
     answers = Answers(create=200, update=200, delete=204, asynchronous=False)
     envelope = frozenset()
+    # Azure's PATCH has a body of its own, and a route here.
+    patched = False
     name_pattern = r"^[A-Za-z0-9_(][A-Za-z0-9_().-]{0,88}[A-Za-z0-9_()-]?$"
     example: ClassVar = {"properties": {"displayName": "Production"}}
 

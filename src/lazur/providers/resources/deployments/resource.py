@@ -92,6 +92,7 @@ class Deployment(Resource[DeploymentSpec]):
     tracked = False
     answers = Answers(create=201, update=200, delete=202)
     scopes = ("tenant", "managementGroup", "subscription", "group")
+    patched = False
     envelope = frozenset({"tags", "location"})
     runs = True
     creating = "Accepted"
