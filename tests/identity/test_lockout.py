@@ -143,6 +143,19 @@ def test_guessing_device_codes_is_slowed_down_too() -> None:
     run(test())
 
 
+def test_guesses_of_device_codes_elsewhere_shut_nobody_out_here() -> None:
+    async def test() -> None:
+        steps = (await stamp()).provider.interactive
+        for n in range(ATTEMPTS_ON_ACCOUNT + 1):
+            with pytest.raises(OAuthError):
+                steps.device("BCDFGHJKL", f"10.0.0.{n}")
+        with pytest.raises(OAuthError) as refused:
+            steps.device("BCDFGHJKL", "home")
+        assert refused.value.number == 70020
+
+    run(test())
+
+
 def test_a_flood_of_sign_ins_is_told_to_come_back() -> None:
     async def test() -> None:
         made = await stamp()

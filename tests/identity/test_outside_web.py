@@ -67,3 +67,14 @@ def test_customers_do_not_reach_this_machine_through_their_issuers(live: Served)
         assert "cannot be read" in refused(web, url)
     assert "not an https address" in refused(web, "http://example.org/x")
     assert "no way to outside" in refused(GuardedWeb(None), "https://example.org/x")
+
+
+def test_issuers_that_never_answered_are_forgotten() -> None:
+    async def main() -> None:
+        issuers = Issuers(GuardedWeb(None), SystemClock())
+        for n in range(50):
+            with pytest.raises(Unavailable):
+                await issuers.issuer(f"https://issuer{n}.example")
+        assert not issuers._known and not issuers._fetching
+
+    asyncio.run(main())

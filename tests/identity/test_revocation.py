@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from lazur.identity.directory import Remove, Write
 from lazur.identity.firstparty import AZ_CLI
 from lazur.identity.objects import Application, Group, Link, Secret, ServicePrincipal
+from lazur.identity.passwords import hash_password
 from lazur.identity.tokens import TokenRevoked, challenge
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
@@ -26,7 +28,7 @@ from tests.identity.flows import (
     run,
     sign_in,
 )
-from tests.identity.support import Stamp, again, stamp
+from tests.identity.support import Stamp, again, cheap, stamp
 
 Change = Callable[[Stamp], Awaitable[object]]
 ALICE = "alice@local.lazur.internal"
@@ -275,5 +277,20 @@ def test_an_application_without_its_registration_has_no_tokens() -> None:
         assert works(made, token)
         await made.directory.change(lambda d: [Remove(app)])
         assert not works(made, token)
+
+    run(test())
+
+
+def test_a_password_that_is_replaced_while_it_is_looked_at_signs_nobody_in() -> None:
+    async def test() -> None:
+        made = await stamp()
+        slow = replace(await person(made, "bob@local.lazur.internal", "x"), password_hash=hash_password("old", SeededIds(1)))
+        await made.directory.change(lambda d: [Write(slow)])
+        under_way = asyncio.create_task(by_password(made, "old", username=slow.upn))
+        await asyncio.sleep(0.02)
+        assert not under_way.done()
+        await made.directory.change(lambda d: [Write(replace(slow, password_hash=cheap("new")))])
+        refused(await under_way, 50126)
+        assert (await by_password(made, "new", username=slow.upn)).status == 200
 
     run(test())

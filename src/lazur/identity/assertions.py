@@ -21,7 +21,7 @@ from joserfc.jws import extract_compact
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.oauth import Form, OAuthError, malformed
 from lazur.identity.objects import Certificate, FederatedCredential, Tenant
-from lazur.identity.outside import Issuers, foreign, key_set, strings
+from lazur.identity.outside import ALGORITHMS, Issuers, foreign, key_set, strings
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Unavailable
 
@@ -30,7 +30,6 @@ ASSERTION_AT_MOST = 3600
 SKEW = 300
 _LARGEST = 16 * 1024
 _CERTIFICATE_ALGORITHMS = ["RS256", "PS256"]
-_OUTSIDE_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
 
 
 class Assertions:
@@ -95,7 +94,7 @@ class Assertions:
         if found is None:
             raise _no_match(700212, "audience", claims.get("aud"))
         key = await self._key(found, str(headers.get("kid", "")))
-        self._in_time(_verified(token, key, _OUTSIDE_ALGORITHMS))
+        self._in_time(_verified(token, key, ALGORITHMS))
         return found.id
 
     async def _key(self, credential: FederatedCredential, kid: str) -> RSAKey | ECKey:

@@ -121,7 +121,7 @@ class Interactive:
 
     async def user(self, authority: Authority, name: str, password: str, source: str) -> User:
         """The person of that name and password."""
-        return await self._signin.user(self._directory.current, authority, name, password, source)
+        return await self._signin.user(authority, name, password, source)
 
     def may(self, user: User, authority: Authority) -> None:
         """Refuse a person who was signed in elsewhere but is disabled here, or belongs to another tenant."""

@@ -25,13 +25,12 @@ from lazur.identity.directory import Directories, Directory, Edit, LiveDirectory
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.oauth import Authority, Form, OAuthError, malformed, required
 from lazur.identity.objects import Link, User
-from lazur.identity.outside import Issuers, Web, foreign, strings
+from lazur.identity.outside import ALGORITHMS, Issuers, Web, foreign, strings
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Unavailable
 from lazur.kernel.ids import Ids
 
 _SKEW = 300
-_ALGORITHMS = ["RS256", "PS256", "ES256", "RS384", "PS384", "ES384", "RS512", "PS512", "ES512"]
 _NAME = re.compile(r"([A-Za-z0-9._%+'-]{1,64})@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 
 
@@ -160,7 +159,7 @@ class Federations:
             if not isinstance(token, str):
                 raise _bad(known, f"it answered with {str(answer.get('error', 'no identity token'))[:100]}")
             key = await self._key(known, token)
-            claims = jwt.decode(token, key, algorithms=_ALGORITHMS, registry=foreign(_ALGORITHMS)).claims
+            claims = jwt.decode(token, key, algorithms=ALGORITHMS, registry=foreign(ALGORITHMS)).claims
         except Unavailable as error:
             raise _unreachable(known, error) from None
         except (JoseError, ValueError, TypeError):

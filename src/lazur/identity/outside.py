@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import aiohttp
 from joserfc.errors import JoseError
@@ -29,6 +30,8 @@ _KEPT_FOR = 3600.0
 # An unknown key id makes us look again, but not more often than this: anybody can invent key ids.
 _AGAIN_AFTER = 60.0
 _KEPT = 256
+ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
+"""What tokens of others may be signed with: public keys alone."""
 
 
 class Reader(Protocol):
@@ -134,7 +137,7 @@ class Issuers:
         self._web = web
         self._clock = clock
         self._known: dict[str, Issuer] = {}
-        self._fetching: dict[str, asyncio.Lock] = {}
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def issuer(self, url: str, kid: str = "") -> Issuer:
         """The issuer at `url`; looked up again when it is old, or when `kid` is not among its keys."""
@@ -154,9 +157,7 @@ class Issuers:
             self._known.pop(url, None)
             self._known[url] = known
             if len(self._known) > _KEPT:
-                oldest = next(iter(self._known))
-                del self._known[oldest]
-                self._fetching.pop(oldest, None)
+                del self._known[next(iter(self._known))]
             return known
 
     async def _fetch(self, url: str, now: float) -> Issuer:

@@ -53,7 +53,7 @@ class OpenIdProvider:
         self._keys = keys
         self._ended = grants
         self._issuer = Issuer(endpoints, keys, clock, ids)
-        self._signin = SignIn(endpoints, issuers, clock)
+        self._signin = SignIn(endpoints, directory, issuers, clock)
         self._statements = Statements(stamp_key, clock, ids)
         self._devices = Devices(clock, ids)
         self.interactive = Interactive(endpoints, directory, self._signin, self._statements, self._devices)
@@ -159,11 +159,10 @@ class OpenIdProvider:
         return self._times(asked, token)
 
     async def _by_password(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
-        directories = self._directory.current
-        client = await self._signin.client(directories, form, authority.tenant, source)
+        client = await self._signin.client(self._directory.current, form, authority.tenant, source)
         asked = Audience.asked(form, self.endpoints)
         name, password = required(form, "username"), required(form, "password")
-        user = await self._signin.user(directories, authority, name, password, source)
+        user = await self._signin.user(authority, name, password, source)
         return self._for_user(authority, form, client, user, asked, "password", self._statements.grant())
 
     async def _by_refresh(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:

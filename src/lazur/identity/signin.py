@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lazur.identity import audit
 from lazur.identity.assertions import Assertions
-from lazur.identity.directory import Directories
+from lazur.identity.directory import Directories, LiveDirectory
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.lockout import Lockout
 from lazur.identity.oauth import Authority, Form, OAuthError, malformed, required, unknown_app
@@ -48,14 +48,15 @@ class Client:
 class SignIn:
     """The one place where credentials are checked."""
 
-    def __init__(self, endpoints: Endpoints, issuers: Issuers, clock: Clock) -> None:
+    def __init__(self, endpoints: Endpoints, directory: LiveDirectory, issuers: Issuers, clock: Clock) -> None:
+        self._directory = directory
         self._clock = clock
         self._lockout = Lockout(clock)
         self._assertions = Assertions(endpoints, issuers, clock)
         self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
         self._waiting = 0
 
-    async def user(self, directories: Directories, authority: Authority, upn: str, password: str, source: str) -> User:
+    async def user(self, authority: Authority, upn: str, password: str, source: str) -> User:
         """The person of that name and password, if `authority` speaks for their tenant.
 
         AADSTS50126 for a wrong name or password, 50053 while locked, 50057 for a disabled account, 50055 for a password
@@ -64,13 +65,18 @@ class SignIn:
         name = upn.strip().lower()
         if "\x00" in name or len(name) > 256 or len(password) > _LONGEST_PASSWORD:
             raise _wrong()
-        user = directories.user(name) if "@" in name else None
-        await self._check_password(name, user, password, source)
-        assert user is not None  # only a known user's password can be right
+        checked = self._named(name)
+        await self._check_password(name, checked, password, source)
+        user = self._named(name)
+        if user is None or checked is None or user.password_hash != checked.password_hash:
+            raise _wrong()  # another one was set while this one was looked at
         self.may(user, authority)
         if user.change_password:
             raise MustChange(user)
         return user
+
+    def _named(self, upn: str) -> User | None:
+        return self._directory.current.user(upn) if "@" in upn else None
 
     async def _check_password(self, name: str, user: User | None, password: str, source: str) -> None:
         if self._waiting >= _CHECKS_WAITING:
@@ -96,12 +102,13 @@ class SignIn:
         raise _wrong()
 
     def guessed(self, what: str, source: str) -> None:
-        """Count a wrong guess of something else than a password, a device's code say."""
-        self._lockout.failed(what, source)
+        """Count a wrong guess of something else than a password, a device's code say. It is nobody's account: each place
+        is counted by itself, so that none can shut the others out."""
+        self._lockout.failed(_guess(what, source), source)
 
     def check_guesses(self, what: str, source: str) -> None:
         """Raise AADSTS50053 when there were too many of them."""
-        self._lockout.check(what, source)
+        self._lockout.check(_guess(what, source), source)
 
     @staticmethod
     def may(user: User, authority: Authority) -> None:
@@ -182,6 +189,10 @@ class SignIn:
         if not valid:
             raise OAuthError("invalid_client", 7000222, f"The client secret of app '{app_id}' has expired.", status=401)
         return valid[0].key_id
+
+
+def _guess(what: str, source: str) -> str:
+    return f"{what} from {source}"
 
 
 def _wrong() -> OAuthError:

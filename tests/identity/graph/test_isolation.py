@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lazur.identity.directory import Directory
-from lazur.identity.graph.app import _ACTIONS, _FIND, _TABLE
+from lazur.identity.graph.app import _ACTIONS, _FIND, _ROUTES
 from lazur.identity.graph.links import RELATIONS
 from lazur.identity.objects import Application, AppRoleAssignment, FederatedCredential, Group, Link, ServicePrincipal, User
 from tests.identity.flows import by_password
@@ -46,7 +46,7 @@ async def full(desk: Desk) -> None:
 
 def operations() -> list[tuple[str, str]]:
     """Every method and path that names an object; `{}` stands for ids."""
-    found = [(method, pattern) for method, pattern, _ in _TABLE if "{}" in pattern]
+    found = [(method, "/".join(pattern)) for method, pattern, _ in _ROUTES if "{}" in pattern]
     for name, (kinds, _) in _FIND.items():
         found += [("POST", f"{name}/{{}}/{action}") for action, (able, _) in _ACTIONS.items() if set(able) & set(kinds)]
         for relation in {r.name for kind in kinds for r in RELATIONS[kind]}:

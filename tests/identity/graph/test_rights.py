@@ -47,6 +47,7 @@ def test_a_person_reads_the_directory_and_registers_their_own() -> None:
             ("POST", f"directoryRoles/{GLOBAL_ADMINISTRATOR}/members/$ref", {"@odata.id": f"x/{who}"}),
             ("POST", "organization", {"displayName": "X", "verifiedDomains": [{"name": "x.example"}],
                                       "passwordProfile": {"password": "correct-Horse1"}}),
+            ("POST", "organization", {"displayName": "before a fault in it is told"}),
             ("DELETE", f"directoryObjects/{bob.object_id}", None),
         ):  # fmt: skip
             (await desk.ask(method, path, body, who=who)).refused(*DENIED)
@@ -122,7 +123,8 @@ def test_a_person_through_an_application_of_the_directory_is_only_themselves() -
         token = desk.token(desk.admin, app=app["appId"])
         assert (await desk.ask("GET", "me", token=token)).json["id"] == desk.admin
         for method, path in (("GET", "users"), ("GET", "me/memberOf"), ("PATCH", "me"), ("GET", "organization"),
-                             ("POST", "groups"), ("GET", f"directoryObjects/{desk.admin}")):  # fmt: skip
+                             ("POST", "groups"), ("GET", f"directoryObjects/{desk.admin}"),
+                             ("GET", "users/nobody/manager"), ("POST", "users/nobody/changePassword")):  # fmt: skip
             body = {"displayName": "g", "mailEnabled": False, "mailNickname": "g", "securityEnabled": True}
             (await desk.ask(method, path, None if method == "GET" else body, token=token)).refused(*DENIED)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,42 +37,46 @@ _KEYED = re.compile(r"([A-Za-z]+)\((?:([A-Za-z]+)=)?'([^']*)'\)")
 _JSON = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 
 Handler = Callable[..., Awaitable[Answer]]
+_KINDS: Mapping[str, tuple[directory.Kind, Callable[[Scene, str], DirectoryObject]]] = {
+    "users": (User, Scene.user),
+    "groups": (Group, Scene.group),
+    "applications": (Application, Scene.application),
+    "serviceprincipals": (ServicePrincipal, Scene.principal),
+}
+# What every kind of object has alike.
+_ALIKE: Sequence[tuple[str, str, Handler]] = tuple(
+    row
+    for name, (kind, find) in _KINDS.items()
+    for row in (
+        ("GET", name, partial(directory.listed, kind)),
+        ("GET", f"{name}/$count", partial(directory.counted, kind)),
+        ("DELETE", f"{name}/{{}}", partial(directory.deleted, kind, find)),
+    )
+)
 # Segments in small letters; `{}` is handed to the handler, in order.
 _TABLE: Sequence[tuple[str, str, Handler]] = (
-    ("GET", "users", users.listed),
     ("POST", "users", users.created),
-    ("GET", "users/$count", users.counted),
     ("GET", "users/{}", users.got),
     ("PATCH", "users/{}", users.updated),
-    ("DELETE", "users/{}", users.deleted),
     ("POST", "users/{}/revokesigninsessions", users.revoked),
     ("POST", "users/{}/changepassword", users.password_changed),
     ("GET", "users/{}/manager", links.manager),
     ("PUT", "users/{}/manager/$ref", links.manager_set),
     ("DELETE", "users/{}/manager/$ref", links.manager_removed),
-    ("GET", "groups", groups.listed),
     ("POST", "groups", groups.created),
-    ("GET", "groups/$count", groups.counted),
     ("GET", "groups/{}", groups.got),
     ("PATCH", "groups/{}", groups.updated),
-    ("DELETE", "groups/{}", groups.deleted),
-    ("GET", "applications", applications.listed),
     ("POST", "applications", applications.created),
-    ("GET", "applications/$count", applications.counted),
     ("GET", "applications/{}", applications.got),
     ("PATCH", "applications/{}", applications.updated),
-    ("DELETE", "applications/{}", applications.deleted),
     ("GET", "applications/{}/federatedidentitycredentials", applications.federated_listed),
     ("POST", "applications/{}/federatedidentitycredentials", applications.federated_created),
     ("GET", "applications/{}/federatedidentitycredentials/{}", applications.federated_got),
     ("PATCH", "applications/{}/federatedidentitycredentials/{}", applications.federated_updated),
     ("DELETE", "applications/{}/federatedidentitycredentials/{}", applications.federated_deleted),
-    ("GET", "serviceprincipals", principals.listed),
     ("POST", "serviceprincipals", principals.created),
-    ("GET", "serviceprincipals/$count", principals.counted),
     ("GET", "serviceprincipals/{}", principals.got),
     ("PATCH", "serviceprincipals/{}", principals.updated),
-    ("DELETE", "serviceprincipals/{}", principals.deleted),
     ("GET", "serviceprincipals/{}/approleassignedto", principals.assigned_to),
     ("POST", "directoryobjects/getbyids", directory.by_ids),
     ("GET", "directoryobjects/{}", directory.object_got),
@@ -104,7 +109,7 @@ _TABLE: Sequence[tuple[str, str, Handler]] = (
     ("DELETE", "directory/deleteditems/{}", directory.not_deleted),
     ("POST", "directory/deleteditems/{}/restore", directory.not_deleted),
 )
-_ROUTES = [(method, tuple(pattern.split("/")), handler) for method, pattern, handler in _TABLE]
+_ROUTES = [(method, tuple(pattern.split("/")), handler) for method, pattern, handler in (*_ALIKE, *_TABLE)]
 # What follows `{set}/{id}/` for every object: handlers take the object and the segments after the name.
 _ACTIONS: Mapping[str, tuple[tuple[type, ...], Handler]] = {
     "getmembergroups": ((User, Group, ServicePrincipal), directory.member_groups),
@@ -117,10 +122,7 @@ _ACTIONS: Mapping[str, tuple[tuple[type, ...], Handler]] = {
     "removekey": ((Application, ServicePrincipal), credentials.key_removed),
 }
 _FIND: Mapping[str, tuple[tuple[type, ...], Callable[[Scene, str], DirectoryObject]]] = {
-    "users": ((User,), Scene.user),
-    "groups": ((Group,), Scene.group),
-    "applications": ((Application,), Scene.application),
-    "serviceprincipals": ((ServicePrincipal,), Scene.principal),
+    **{name: ((kind,), find) for name, (kind, find) in _KINDS.items()},
     "directoryobjects": ((User, Group, Application, ServicePrincipal), Scene.object),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lazur.identity.directory import Edit, Write
-from lazur.identity.graph.credentials import Generated, certificates, generated
+from lazur.identity.graph.credentials import Generated, certificates, generated, kept_secrets
 from lazur.identity.graph.errors import bad, not_found, taken
 from lazur.identity.graph.links import bound, links_of
 from lazur.identity.graph.models import ApplicationBody, FederatedBody, decoded, encoded, merged
@@ -25,22 +25,6 @@ from lazur.kernel.ids import Ids
 # Kept in fields of their own, or made by us.
 _TYPED = frozenset({"displayName", "signInAudience", "keyCredentials", "passwordCredentials"})
 _FEDERATED_AT_MOST = 20
-
-
-async def listed(asked: Asked) -> Answer:
-    """GET applications"""
-    asked.scene.need_to_read(Application)
-    return asked.objects(_all(asked.scene), "applications")
-
-
-async def counted(asked: Asked) -> Answer:
-    """GET applications/$count"""
-    asked.scene.need_to_read(Application)
-    return asked.counted(_all(asked.scene))
-
-
-def _all(scene: Scene) -> list[Application]:
-    return [thing for thing in scene.directory.objects.values() if isinstance(thing, Application)]
 
 
 async def got(asked: Asked, id: str) -> Answer:
@@ -88,7 +72,7 @@ async def updated(asked: Asked, id: str) -> Answer:
         patch = {k: v for k, v in rest.items() if (k, v) not in (("id", app.object_id), ("appId", app.app_id))}
         body = decoded(ApplicationBody, merged(_body(app), patch), "Application")
         if "passwordCredentials" in patch:
-            app = replace(app, secrets=kept_secrets(body, app))
+            app = replace(app, secrets=kept_secrets(body.password_credentials, app.secrets))
         if "keyCredentials" in patch:
             keys = certificates(body.key_credentials, app.certificates, asked.stage.ids, scene.now)
             app = replace(app, certificates=keys)
@@ -96,25 +80,6 @@ async def updated(asked: Asked, id: str) -> Answer:
 
     scene = await asked.change(edit)
     return asked.one(scene.application(id), scene) if asked.representation else NO_CONTENT
-
-
-def kept_secrets(body: Any, holder: Any) -> tuple[Any, ...]:
-    """What a `passwordCredentials` list leaves of the secrets: it can only take some away."""
-    wanted = {row.key_id for row in body.password_credentials}
-    if not wanted <= {secret.key_id for secret in holder.secrets}:
-        raise bad("A password is added by 'addPassword' only.", "passwordCredentials")
-    return tuple(secret for secret in holder.secrets if secret.key_id in wanted)
-
-
-async def deleted(asked: Asked, id: str) -> Answer:
-    """DELETE applications/{id}; its service principal in the same directory goes with it"""
-
-    def edit(scene: Scene) -> Sequence[Edit]:
-        scene.need_to_read(Application)
-        return scene.deletion(scene.application(id))
-
-    await asked.change(edit)
-    return NO_CONTENT
 
 
 def _body(app: Application) -> dict[str, Any]:
@@ -144,7 +109,7 @@ def _scope(row: Shown) -> Shown:
 
 
 def _check_names(scene: Scene, app: Application, body: ApplicationBody) -> None:
-    others = [a for a in _all(scene) if a.object_id != app.object_id]
+    others = [a for a in scene.all(Application) if a.object_id != app.object_id]
     names = {uri.lower().rstrip("/") for other in others for uri in other.identifier_uris}
     for uri in body.identifier_uris:
         parts = urlsplit(uri)

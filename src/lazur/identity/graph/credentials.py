@@ -58,6 +58,14 @@ def generated(asked: PasswordCredential, ids: Ids, now: int) -> Generated:
     return Generated(Secret.of(ids.uuid(), text, expires, starts, asked.display_name or ""), text)
 
 
+def kept_secrets(asked: Sequence[PasswordCredential], present: Sequence[Secret]) -> tuple[Secret, ...]:
+    """What a `passwordCredentials` list leaves of the secrets: it can only take some away."""
+    wanted = {row.key_id for row in asked}
+    if not wanted <= {secret.key_id for secret in present}:
+        raise bad("A password is added by 'addPassword' only.", "passwordCredentials")
+    return tuple(secret for secret in present if secret.key_id in wanted)
+
+
 def certificates(asked: Sequence[KeyCredential], present: Sequence[Certificate], ids: Ids, now: int) -> tuple[Certificate, ...]:
     """What a `keyCredentials` list says: one without a key is there already under its id, the others are new."""
     known = {c.key_id: c for c in present}

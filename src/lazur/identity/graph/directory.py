@@ -5,7 +5,7 @@ Must never answer for something this directory does not keep: such requests are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -16,23 +16,52 @@ from lazur.identity.graph.errors import bad, denied, not_found, not_here
 from lazur.identity.graph.links import need_to_follow
 from lazur.identity.graph.models import GraphModel, Name, PasswordProfile, decoded
 from lazur.identity.graph.query import Shown
-from lazur.identity.graph.request import NO_CONTENT, Answer, Asked
+from lazur.identity.graph.request import NO_CONTENT, SETS, Answer, Asked
 from lazur.identity.graph.scene import ROLES, Scene
 from lazur.identity.graph.shapes import ODATA_TYPES, moment, typed
 from lazur.identity.graph.users import check_password
 from lazur.identity.objects import (
     GLOBAL_ADMINISTRATOR,
+    Application,
     DirectoryObject,
+    Group,
     Link,
+    ServicePrincipal,
     Tenant,
     User,
 )
+
+Kind = type[User] | type[Group] | type[Application] | type[ServicePrincipal]
 
 _IDS_AT_ONCE = 1000
 _GROUPS_AT_ONCE = 20
 
 
 # -- objects of any kind ----------------------------------------------------------------------------------------------
+
+
+async def listed(kind: Kind, asked: Asked) -> Answer:
+    """GET users, groups, applications, servicePrincipals"""
+    asked.scene.need_to_read(kind)
+    return asked.objects(asked.scene.all(kind), SETS[ODATA_TYPES[kind]])
+
+
+async def counted(kind: Kind, asked: Asked) -> Answer:
+    """GET …/$count"""
+    asked.scene.need_to_read(kind)
+    return asked.counted(asked.scene.all(kind))
+
+
+async def deleted(kind: Kind, find: Callable[[Scene, str], DirectoryObject], asked: Asked, id: str) -> Answer:
+    """DELETE …/{id}; an application takes its service principal of the same directory along, and what was assigned to a
+    principal in ARM stays, to nobody"""
+
+    def edit(scene: Scene) -> Sequence[Edit]:
+        scene.need_to_read(kind)
+        return scene.deletion(find(scene, id))
+
+    await asked.change(edit)
+    return NO_CONTENT
 
 
 async def object_got(asked: Asked, id: str) -> Answer:
@@ -147,8 +176,15 @@ class Founding(GraphModel):
     password_profile: PasswordProfile
 
 
+def _need_to_found(scene: Scene) -> None:
+    scene.need(ROLES)
+    if scene.directory is not scene.directories.home:
+        raise denied()
+
+
 async def founded(asked: Asked) -> Answer:
     """POST organization: a Global Administrator of the stamp's own directory makes another, with `admin@<its domain>`"""
+    _need_to_found(asked.scene)
     body = decoded(Founding, asked.body, "Organization")
     profile, ids = body.password_profile, asked.stage.ids
     check_password(profile.password or "", None)
@@ -160,9 +196,7 @@ async def founded(asked: Asked) -> Answer:
     admin = User(ids.uuid(), tenant.id, f"admin@{names[0]}", "Administrator", hashed, created=asked.scene.now)
 
     def edit(scene: Scene) -> Sequence[Edit]:
-        scene.need(ROLES)
-        if scene.directory is not scene.directories.home:
-            raise denied()
+        _need_to_found(scene)
         return [Write(tenant), Write(admin), Write(Link("role", tenant.id, GLOBAL_ADMINISTRATOR, admin.object_id))]
 
     scene = await asked.change(edit)

@@ -20,22 +20,6 @@ from lazur.identity.objects import Group
 _BOUND = ("owners", "members")
 
 
-async def listed(asked: Asked) -> Answer:
-    """GET groups"""
-    asked.scene.need_to_read(Group)
-    return asked.objects(_all(asked.scene), "groups")
-
-
-async def counted(asked: Asked) -> Answer:
-    """GET groups/$count"""
-    asked.scene.need_to_read(Group)
-    return asked.counted(_all(asked.scene))
-
-
-def _all(scene: Scene) -> list[Group]:
-    return [thing for thing in scene.directory.objects.values() if isinstance(thing, Group)]
-
-
 async def got(asked: Asked, id: str) -> Answer:
     """GET groups/{id}"""
     asked.scene.need_to_read(Group)
@@ -73,17 +57,6 @@ async def updated(asked: Asked, id: str) -> Answer:
 
     scene = await asked.change(edit)
     return asked.one(scene.group(id), scene) if asked.representation else NO_CONTENT
-
-
-async def deleted(asked: Asked, id: str) -> Answer:
-    """DELETE groups/{id}"""
-
-    def edit(scene: Scene) -> Sequence[Edit]:
-        scene.need_to_read(Group)
-        return scene.deletion(scene.group(id))
-
-    await asked.change(edit)
-    return NO_CONTENT
 
 
 def _body(group: Group) -> dict[str, Any]:

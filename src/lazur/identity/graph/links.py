@@ -199,7 +199,7 @@ def _named(url: object, target: str) -> str:
 
 async def manager(asked: Asked, id: str) -> Answer:
     """GET users/{id}/manager"""
-    user = asked.scene.user(id)
+    user = asked.scene.visible_user(id)
     need_to_follow(asked.scene, user)
     ids = asked.scene.directory.linked("manager", user.object_id)
     if not ids:

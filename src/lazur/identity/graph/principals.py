@@ -11,8 +11,7 @@ from typing import Any
 
 from lazur.identity.directory import Edit, Remove, Write
 from lazur.identity.firstparty import MICROSOFT_GRAPH
-from lazur.identity.graph.applications import kept_secrets
-from lazur.identity.graph.credentials import certificates, generated
+from lazur.identity.graph.credentials import certificates, generated, kept_secrets
 from lazur.identity.graph.errors import bad, not_found, taken
 from lazur.identity.graph.links import bound, links_of
 from lazur.identity.graph.models import AssignmentBody, ServicePrincipalBody, decoded, encoded, merged
@@ -24,22 +23,6 @@ from lazur.identity.objects import AppRoleAssignment, DirectoryObject, Group, Se
 _TYPED = frozenset({"appId", "accountEnabled", "displayName", "servicePrincipalType", "keyCredentials", "passwordCredentials"})
 # An application without roles of its own is assigned to with this id.
 _NO_ROLE = "00000000-0000-0000-0000-000000000000"
-
-
-async def listed(asked: Asked) -> Answer:
-    """GET servicePrincipals"""
-    asked.scene.need_to_read(ServicePrincipal)
-    return asked.objects(_all(asked.scene), "servicePrincipals")
-
-
-async def counted(asked: Asked) -> Answer:
-    """GET servicePrincipals/$count"""
-    asked.scene.need_to_read(ServicePrincipal)
-    return asked.counted(_all(asked.scene))
-
-
-def _all(scene: Scene) -> list[ServicePrincipal]:
-    return [thing for thing in scene.directory.objects.values() if isinstance(thing, ServicePrincipal)]
 
 
 async def got(asked: Asked, id: str) -> Answer:
@@ -91,7 +74,7 @@ async def updated(asked: Asked, id: str) -> Answer:
             raise bad("Property 'appId' is read-only and cannot be set.", "appId")
         body = decoded(ServicePrincipalBody, merged(_body(principal), patch), "ServicePrincipal")
         if "passwordCredentials" in patch:
-            principal = replace(principal, secrets=kept_secrets(body, principal))
+            principal = replace(principal, secrets=kept_secrets(body.password_credentials, principal.secrets))
         if "keyCredentials" in patch:
             keys = certificates(body.key_credentials, principal.certificates, asked.stage.ids, scene.now)
             principal = replace(principal, certificates=keys)
@@ -101,17 +84,6 @@ async def updated(asked: Asked, id: str) -> Answer:
 
     scene = await asked.change(edit)
     return asked.one(scene.principal(id), scene) if asked.representation else NO_CONTENT
-
-
-async def deleted(asked: Asked, id: str) -> Answer:
-    """DELETE servicePrincipals/{id}; what was assigned to it anywhere stays, to an unknown principal"""
-
-    def edit(scene: Scene) -> Sequence[Edit]:
-        scene.need_to_read(ServicePrincipal)
-        return scene.deletion(scene.principal(id))
-
-    await asked.change(edit)
-    return NO_CONTENT
 
 
 def _body(principal: ServicePrincipal) -> dict[str, Any]:

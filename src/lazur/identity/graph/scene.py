@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from lazur.identity.directory import Directories, Directory, Edit, Remove
 from lazur.identity.firstparty import FIRST_PARTY, GRAPH_ROLES, MICROSOFT_GRAPH
@@ -55,6 +56,9 @@ _WRITE: Mapping[type, frozenset[str]] = {
 }
 # What makes its holder as mighty as an administrator, by a detour or without.
 _MIGHTY = frozenset({ROLES, ASSIGNMENTS, "Application.ReadWrite.All", "Directory.ReadWrite.All"})
+
+
+T = TypeVar("T", bound=DirectoryObject)
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,10 @@ class Scene:
 
     # -- looking up ---------------------------------------------------------------------------------------------------
 
+    def all(self, kind: type[T]) -> list[T]:
+        """Everything of a kind that the directory has."""
+        return [thing for thing in self.directory.objects.values() if isinstance(thing, kind)]
+
     def object(self, id: str) -> DirectoryObject:
         """Anything of the directory by object id, 404 otherwise."""
         found = self.directory.object(id)
@@ -187,6 +195,12 @@ class Scene:
         if found is None:
             raise not_found(id)
         return found
+
+    def visible_user(self, id: str) -> User:
+        """`user`, for an asker who may read users or means themselves."""
+        if id.lower() not in (self.me.object_id, getattr(self.me, "upn", "").lower()):
+            self.need_to_read(User)
+        return self.user(id)
 
     def group(self, id: str) -> Group:
         """By object id."""

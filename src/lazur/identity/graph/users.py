@@ -23,28 +23,9 @@ _OWN = frozenset({"businessPhones", "mobilePhone", "preferredLanguage"})
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789'.-_!#^~")
 
 
-async def listed(asked: Asked) -> Answer:
-    """GET users"""
-    asked.scene.need_to_read(User)
-    return asked.objects(_all(asked.scene), "users")
-
-
-async def counted(asked: Asked) -> Answer:
-    """GET users/$count"""
-    asked.scene.need_to_read(User)
-    return asked.counted(_all(asked.scene))
-
-
-def _all(scene: Scene) -> list[User]:
-    return [thing for thing in scene.directory.objects.values() if isinstance(thing, User)]
-
-
 async def got(asked: Asked, id: str) -> Answer:
     """GET users/{id}"""
-    scene = asked.scene
-    if id.lower() not in (scene.me.object_id, getattr(scene.me, "upn", "").lower()):
-        scene.need_to_read(User)
-    return asked.one(scene.user(id))
+    return asked.one(asked.scene.visible_user(id))
 
 
 async def created(asked: Asked) -> Answer:
@@ -110,17 +91,6 @@ def _need_to_update(scene: Scene, user: User, patch: Mapping[str, Any]) -> None:
         scene.need_to_write(user)
 
 
-async def deleted(asked: Asked, id: str) -> Answer:
-    """DELETE users/{id}"""
-
-    def edit(scene: Scene) -> Sequence[Edit]:
-        scene.need_to_read(User)
-        return scene.deletion(scene.user(id))
-
-    await asked.change(edit)
-    return NO_CONTENT
-
-
 async def revoked(asked: Asked, id: str) -> Answer:
     """POST users/{id}/revokeSignInSessions"""
 
@@ -137,7 +107,7 @@ async def revoked(asked: Asked, id: str) -> Answer:
 
 async def password_changed(asked: Asked, id: str) -> Answer:
     """POST me/changePassword"""
-    user = asked.scene.user(id)
+    user = asked.scene.visible_user(id)
     if user.object_id != asked.scene.me.object_id or asked.scene.is_limited:
         raise denied()
     current, wanted = asked.body.get("currentPassword"), asked.body.get("newPassword")
