@@ -126,6 +126,7 @@ V = TypeVar("V")
 
 ROOT = "/"
 """Over every directory: only what the stamp itself holds."""
+_DIRECTORIES = "/tenants/"
 _REMEMBERED = 20_000
 
 
@@ -188,15 +189,22 @@ class Rights:
         known = self._holdings.get(question)
         if known is None:
             mine = [self._held[p] for p in (caller.object_id, *caller.groups) if p in self._held]
-            places = self.over(scope) if mine else ()
+            places = self._counting(caller, scope) if mine else ()
             roles = tuple(dict.fromkeys(role for held in mine for place in places for role in held.get(place, ())))
             # The same few roles are held together at very many places: each action is decided once for all of them.
             known = self._alike.get(roles) or _keep(self._alike, roles, _Holding(roles))
             _keep(self._holdings, question, known)
         return known
 
+    def _counting(self, caller: Caller, scope: ArmId) -> list[str]:
+        """Where a role of `caller` may be held to count at `scope`; in another directory than the caller's only the stamp
+        itself holds any, over all of them."""
+        over = self.over(scope)
+        directory = ArmId(tenant=caller.tenant).key
+        return [ROOT] if over[-2].startswith(_DIRECTORIES) and over[-2] != directory else over
+
     def over(self, scope: ArmId) -> list[str]:
-        """The keys of `scope` and of everything above it, nearest first."""
+        """The keys of `scope` and of everything above it, nearest first: the last but one is the directory's."""
         keys, at = [scope.key], scope
         while at.key not in self._above and at.parent.key != at.key:
             at = at.parent
