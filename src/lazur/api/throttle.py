@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lazur.kernel.clock import Clock
@@ -25,34 +26,34 @@ class Limit:
 
 LIMITS = {"reads": Limit(250, 25), "writes": Limit(200, 10), "deletes": Limit(200, 10)}
 """For each principal in a subscription, and in a directory for what lies in none."""
-_TOGETHER = 15
-"""A subscription has this many times what one principal has in it."""
+_TOGETHER = {kind: Limit(limit.size * 15, limit.rate * 15) for kind, limit in LIMITS.items()}
+"""A subscription has this for everybody together."""
 _KINDS = {"GET": "reads", "HEAD": "reads", "DELETE": "deletes"}
+_IN_SUBSCRIPTION, _IN_TENANT = (
+    {kind: f"x-ms-ratelimit-remaining-{place}-{kind}" for kind in LIMITS} for place in ("subscription", "tenant")
+)
 _KEPT = 10_000
 
 
 class Bucket:
     """Tokens, counted when they are asked for."""
 
-    __slots__ = ("_at", "_limit", "_tokens")
+    __slots__ = ("_at", "_rate", "_size", "tokens")
 
     def __init__(self, limit: Limit, now: float) -> None:
-        self._limit, self._tokens, self._at = limit, float(limit.size), now
+        self._size, self._rate = float(limit.size), limit.rate
+        self.tokens, self._at = self._size, now
 
-    def fill(self, now: float) -> float:
-        """The tokens there are now."""
-        self._tokens = min(float(self._limit.size), self._tokens + (now - self._at) * self._limit.rate)
+    def fill(self, now: float) -> bool:
+        """Bring `tokens` to what there is now; whether one can be taken."""
+        tokens = self.tokens + (now - self._at) * self._rate
+        self.tokens = tokens = tokens if tokens < self._size else self._size
         self._at = now
-        return self._tokens
-
-    def take(self) -> int:
-        """Take one of the tokens `fill` found; how many whole ones are left."""
-        self._tokens -= 1.0
-        return int(self._tokens)
+        return tokens >= 1.0
 
     def wait(self) -> int:
         """Whole seconds until there is a token again."""
-        return max(1, math.ceil((1.0 - self._tokens) / self._limit.rate))
+        return max(1, math.ceil((1.0 - self.tokens) / self._rate))
 
 
 class Throttle:
@@ -68,21 +69,21 @@ class Throttle:
         Without a `subscription` it counts against the principal in its directory.
         """
         kind, now = _KINDS.get(method, "writes"), self._clock.monotonic()
-        own, place = LIMITS[kind], subscription or tenant
-        buckets = [self._bucket((kind, place, principal), own, now)]
+        own = self._bucket((kind, subscription or tenant, principal), LIMITS, now)
+        if not own.fill(now):
+            raise _throttled(kind, subscription, tenant, principal, own.wait())
         if subscription:
-            whole = Limit(own.size * _TOGETHER, own.rate * _TOGETHER)
-            buckets.append(self._bucket((kind, place, ""), whole, now))
-        for bucket in buckets:
-            if bucket.fill(now) < 1.0:
-                raise _throttled(kind, subscription, tenant, principal, bucket.wait())
-        left, *_ = [bucket.take() for bucket in buckets]
-        return f"x-ms-ratelimit-remaining-{'subscription' if subscription else 'tenant'}-{kind}", str(left)
+            whole = self._bucket((kind, subscription, ""), _TOGETHER, now)
+            if not whole.fill(now):
+                raise _throttled(kind, subscription, tenant, principal, whole.wait())
+            whole.tokens -= 1.0
+        own.tokens -= 1.0
+        return (_IN_SUBSCRIPTION if subscription else _IN_TENANT)[kind], str(int(own.tokens))
 
-    def _bucket(self, key: tuple[str, str, str], limit: Limit, now: float) -> Bucket:
+    def _bucket(self, key: tuple[str, str, str], limits: Mapping[str, Limit], now: float) -> Bucket:
         found = self._buckets.get(key)
         if found is None:
-            found = self._buckets[key] = Bucket(limit, now)
+            found = self._buckets[key] = Bucket(limits[key[0]], now)
             if len(self._buckets) > _KEPT:
                 # The one that was asked for least lately has long been full again, or belongs to a flood of names.
                 self._buckets.popitem(last=False)
