@@ -254,7 +254,14 @@ def test_password_and_refresh() -> None:
         path = f"/{made.tenant}/oauth2/v2.0/token"
         again = await call(made.app, "POST", path, form)
         assert again.status == 200 and claims(again.json["access_token"])["aud"] == "https://storage.azure.com"
-        refused(await call(made.app, "POST", path, {**form, "client_id": AZ_POWERSHELL}), 70000, "invalid_grant")
+        # Azure's own programs are one family; no other program has a part in what they keep.
+        family = await call(made.app, "POST", path, {**form, "client_id": AZ_POWERSHELL})
+        assert (family.status, again.json["foci"], family.json["foci"]) == (200, "1", "1")
+        await with_app(made, Application("app-p", "p", made.tenant, "Program", public=True), made.tenant)
+        refused(await call(made.app, "POST", path, {**form, "client_id": "app-p"}), 70000, "invalid_grant")
+        own = (await by_password(made, client_id="app-p")).json
+        assert "foci" not in own
+        refused(await call(made.app, "POST", path, {**form, "refresh_token": own["refresh_token"]}), 70000, "invalid_grant")
         refused(await call(made.app, "POST", path, {**form, "refresh_token": "s1.AAAA"}), 9002313, "invalid_grant")
         await with_tenant(made)
         refused(await call(made.app, "POST", f"/{OTHER.id}/oauth2/v2.0/token", form), 50020, "invalid_grant")

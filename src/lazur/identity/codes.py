@@ -13,6 +13,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lazur.identity.firstparty import FAMILY
 from lazur.identity.oauth import OAuthError
 from lazur.identity.objects import User
 from lazur.identity.sealing import SealBroken, StampKey
@@ -151,12 +152,12 @@ class Statements:
         return self._seal(asdict(refresh), "refresh-token")
 
     def refreshed(self, sealed: str, app_id: str) -> Refresh:
-        """What a refresh token stands for; refused when it is another application's or stale."""
+        """What a refresh token stands for; refused when it is another application's, of another family, or stale."""
         fields = self._open(sealed, "refresh-token")
         if fields is None:
             raise OAuthError("invalid_grant", 9002313, "Invalid request. The refresh token is malformed.")
         refresh = Refresh(**fields)
-        if refresh.app_id != app_id:
+        if refresh.app_id != app_id and not {refresh.app_id, app_id} <= FAMILY:
             raise OAuthError("invalid_grant", 70000, "The refresh token was issued to another application.")
         if refresh.issued + REFRESH_LIFE <= self._now():
             raise OAuthError("invalid_grant", 700082, "The refresh token has expired. Sign in again.")

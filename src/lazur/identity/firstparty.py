@@ -13,6 +13,8 @@ from lazur.kernel.ids import derived
 
 AZ_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 AZ_POWERSHELL = "1950a258-227b-4e31-a9cf-717495945fc2"
+FAMILY = frozenset({AZ_CLI, AZ_POWERSHELL})
+"""Programs of one family redeem each other's refresh tokens: a person signs in to all of them at once."""
 MICROSOFT_GRAPH = "00000003-0000-0000-c000-000000000000"
 ARM = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
 

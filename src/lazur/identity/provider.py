@@ -15,6 +15,7 @@ from lazur.identity.devices import Devices
 from lazur.identity.directory import LiveDirectory
 from lazur.identity.endpoints import Endpoints
 from lazur.identity.federation import Federations
+from lazur.identity.firstparty import FAMILY
 from lazur.identity.grants import Grants
 from lazur.identity.keys import KeyRing
 from lazur.identity.oauth import ADFS, Audience, Authority, Form, OAuthError, required, unknown_app
@@ -238,6 +239,8 @@ class OpenIdProvider:
         }
         if asked.offline:
             answer["refresh_token"] = self._statements.refresh(user, app.app_id, grant)
+            if app.app_id in FAMILY and authority.dialect != ADFS:
+                answer["foci"] = "1"  # the family's name, by which client libraries keep the token
         if asked.openid:
             answer["id_token"] = self._issuer.identity(subject, authority.issuer(self.endpoints, user.tenant_id), nonce)
         if form.get("client_info") == "1" and authority.dialect != "adfs":
