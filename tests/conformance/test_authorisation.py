@@ -235,7 +235,7 @@ async def check(door: Door, needed: Operation, other: str) -> None:
 
 
 def _as(who: str, needed: Operation) -> Caller:
-    return Caller("", who, "x", operator=is_operators(needed.right))
+    return Caller(needed.scope.tenant, who, "x", operator=is_operators(needed.right))
 
 
 def _of_other_endpoint(door: Door, needed: Operation) -> Asker:
