@@ -57,7 +57,7 @@ async def control(config: RoleConfig, clock: Clock) -> None:
     front = server(plane.app, config.api_address, config.api_port, pki, "api")
     operators = server(plane.operator_app, config.admin_address, config.api_port, pki, "admin")
     port = int(config.desires_url.rpartition(":")[2])
-    back = server(desire_app(plane.desires, peer), config.control_address, port, pki, "desires", mutual=True)
+    back = server(desire_app(plane.desires, peer, plane.tokens), config.control_address, port, pki, "desires", mutual=True)
     await asyncio.gather(front.serve(), operators.serve(), back.serve(), plane.run())
 
 
@@ -96,7 +96,8 @@ async def executor(config: RoleConfig, clock: Clock, domain: str) -> None:
 
 async def guestservices(config: RoleConfig, clock: Clock) -> None:
     """Metadata, wire server, DNS and probes of this host's guests."""
-    from lazur.guestservices import GuestServicesSettings, run
+    from lazur.executor.client import client_context
+    from lazur.guestservices import GuestServicesSettings, HttpTokens, run
 
     state = Path(config.state)
     settings = replace(
@@ -106,7 +107,14 @@ async def guestservices(config: RoleConfig, clock: Clock) -> None:
         certificates=state / "guest-certificates",
         internal_domain=f"internal.{config.domain}",
     )
-    await run(settings, clock)
+    # The host proves itself for its guests as for its machines.
+    pki, certificate = Path(config.pki), f"executor-{config.container}"
+    context = client_context(pki / "ca.pem", pki / f"{certificate}.pem", pki / f"{certificate}.key")
+    tokens = HttpTokens(config.desires_url, context)
+    try:
+        await run(settings, clock, tokens)
+    finally:
+        await tokens.close()
 
 
 def main(argv: Sequence[str]) -> None:

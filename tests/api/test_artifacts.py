@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from lazur.api.artifacts import Artifacts
 from lazur.api.desires import Desires, desire_app
+from lazur.api.guest_tokens import GuestTokens
 from lazur.kernel.clock import SystemClock
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import Change, Wanted
@@ -20,6 +22,10 @@ from tests.store.support import MACHINES, key, record
 HOST, OTHER = "host/h01", "host/h02"
 
 
+def _nobody(who: Mapping[str, Any], arm_id: str, resource: str) -> tuple[int, dict[str, Any]]:
+    raise AssertionError(f"{arm_id} is nobody")
+
+
 class Hosts:
     """The desires' endpoint of two hosts; machine `m1` runs on the first, `m2` on the second."""
 
@@ -27,7 +33,7 @@ class Hosts:
         self.root = root
         self.store = SqliteStore(None)
         self.artifacts = Artifacts(root, self.store)
-        self.app = desire_app(self._open, lambda request: request.headers["x-domain"])
+        self.app = desire_app(self._open, lambda request: request.headers["x-domain"], GuestTokens(self.store, _nobody))
 
     def _open(self, domain: str) -> Desires:
         return Desires(domain, self.store, SystemClock(), lambda text, context: b"", self.artifacts, lambda domain: None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from lazur.guestservices.access import KernelAccess
 from lazur.guestservices.service import GuestServices
 from lazur.kernel.clock import SystemClock
-from tests.guestservices.cloud import settings
+from tests.guestservices.cloud import NoControl, settings
 
 
 class BridgeSwitch:
@@ -40,7 +40,7 @@ def main() -> None:
     root, prefix = Path(sys.argv[1]), sys.argv[2]
     chosen = replace(settings(root), prefix=prefix, poll_seconds=0.1)
     access = KernelAccess(chosen, BridgeSwitch(prefix))
-    asyncio.run(GuestServices(chosen, SystemClock(), access).run())
+    asyncio.run(GuestServices(chosen, SystemClock(), access, NoControl()).run())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 from lazur.guestservices.access import LoopbackAccess
 from lazur.guestservices.service import GuestServices
 from lazur.guestservices.settings import METADATA_SERVER, WIRE_SERVER, GuestServicesSettings
+from lazur.guestservices.tokens import TokenSource
 from lazur.kernel.clock import Clock, SystemClock
+from lazur.kernel.errors import Unavailable
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKWfBc3RcCSqEzzPLT5oKeqPWmgBvUWrLXbkhyhUmDyA ops"
 
@@ -76,6 +78,13 @@ def settings(root: Path) -> GuestServicesSettings:
     return GuestServicesSettings(
         ledger=root / "ledger", runtime=root / "run", certificates=root / "certificates", poll_seconds=0.01
     )
+
+
+class NoControl:
+    """A control plane that is dead."""
+
+    async def token(self, machine: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        raise Unavailable("The control plane cannot be reached.")
 
 
 @dataclass
@@ -145,10 +154,12 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 
 @asynccontextmanager
-async def serving(root: Path, *vnets: str, clock: Clock | None = None) -> AsyncIterator[LoopbackAccess]:
+async def serving(
+    root: Path, *vnets: str, clock: Clock | None = None, tokens: TokenSource | None = None
+) -> AsyncIterator[LoopbackAccess]:
     """A running service over `root`, once these virtual networks are attached."""
     access = LoopbackAccess()
-    services = GuestServices(settings(root), clock if clock is not None else SystemClock(), access)
+    services = GuestServices(settings(root), clock or SystemClock(), access, tokens or NoControl())
     task = asyncio.ensure_future(services.run())
 
     def attached() -> bool:

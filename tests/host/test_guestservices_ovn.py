@@ -38,13 +38,14 @@ GUESTS = (
 )
 
 _RUN = """
-import asyncio, json, sys
+import asyncio, json, ssl, sys
 from pathlib import Path
-from lazur.guestservices import GuestServicesSettings, run
+from lazur.guestservices import GuestServicesSettings, HttpTokens, run
 from lazur.kernel.clock import SystemClock
 root, prefix, vsctl, db = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), sys.argv[4]
 asyncio.run(run(GuestServicesSettings(ledger=root / "ledger", runtime=root / "run", certificates=root / "certificates",
-    ovs_vsctl=tuple(vsctl), ovs_db=db, prefix=prefix, poll_seconds=0.1), SystemClock()))
+    ovs_vsctl=tuple(vsctl), ovs_db=db, prefix=prefix, poll_seconds=0.1), SystemClock(),
+    HttpTokens("https://127.0.0.1:9", ssl.create_default_context())))
 """
 
 

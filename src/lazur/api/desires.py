@@ -1,7 +1,7 @@
-"""The executors' endpoint: each reads and reports the desires of its own domain, and no other.
+"""The executors' endpoint: each reads and reports the desires of its own domain, and no other; hosts get their guests' tokens.
 
 The domain comes from the client certificate's common name (see `roles`), never from the request. Sealed values of a desire
-are opened here, on the way to the one executor they are for. Must never offer anything but one's own desires.
+are opened here, on the way to the one executor they are for. Must never offer anything but one's own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lazur.api.artifacts import Artifacts
+from lazur.api.guest_tokens import GuestTokens
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import LazurError
 from lazur.model.desire import Batch, Desire, Report, State
@@ -86,8 +87,8 @@ class Desires:
         return Desire(want.domain, want.kind, want.key, stored.generation, payload, stored.removed)
 
 
-def desire_app(open_domain: Callable[[str], Desires], domain_of: DomainOf) -> Starlette:
-    """The HTTP form of `Desires`, for executors on other machines."""
+def desire_app(open_domain: Callable[[str], Desires], domain_of: DomainOf, tokens: GuestTokens) -> Starlette:
+    """The HTTP form of `Desires`, for executors on other machines, and of `tokens`, for the guests of hosts."""
 
     async def changes(request: Request) -> Response:
         since, wait = request.query_params.get("since", "0"), request.query_params.get("wait", "0")
@@ -114,6 +115,11 @@ def desire_app(open_domain: Callable[[str], Desires], domain_of: DomainOf) -> St
         await open_domain(domain_of(request)).artifact(request.path_params["name"], bytes(content))
         return Response(status_code=204)
 
+    async def token(request: Request) -> Response:
+        asked = await request.json()
+        status, body = tokens.token(domain_of(request), asked["machine"], asked["query"])
+        return JSONResponse(body, status, {"Cache-Control": "no-store"})
+
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, LazurError)
         return JSONResponse({"error": error.body()}, error.status)
@@ -123,6 +129,7 @@ def desire_app(open_domain: Callable[[str], Desires], domain_of: DomainOf) -> St
             Route("/desires", changes),
             Route("/reports", report, methods=["POST"]),
             Route("/artifacts/{name:path}", artifact, methods=["PUT"]),
+            Route("/tokens", token, methods=["POST"]),
         ],
         exception_handlers={LazurError: refused},
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from lazur.guestservices.httpd import JSON, TEXT, Request, Response
 from lazur.guestservices.ledger import Machine, Nic
+from lazur.guestservices.tokens import Tokens, refusal
 
 API_VERSIONS = (
     "2017-03-01", "2017-04-02", "2017-08-01", "2017-10-01", "2017-12-01", "2018-02-01", "2018-04-02", "2018-10-01",
@@ -31,25 +32,26 @@ _EMPTY = (
 )  # fmt: skip
 
 
-async def answer(machine: Machine, request: Request) -> Response:
+async def answer(tokens: Tokens, machine: Machine, request: Request) -> Response:
     """One request of one guest."""
-    if "x-forwarded-for" in request.headers:
-        return _error(400, "Bad request. Requests with an X-Forwarded-For header are not served")
-    if request.headers.get("metadata", "").lower() != "true":
-        return _error(400, "Bad request. Required metadata header not specified")
     segments = [segment for segment in request.path.split("/") if segment]
+    asks_who_it_is = segments[:2] == ["metadata", "identity"]
+    if "x-forwarded-for" in request.headers:
+        return _form_fault(asks_who_it_is, "Requests with an X-Forwarded-For header are not served")
+    if request.headers.get("metadata", "").lower() != "true":
+        return _form_fault(asks_who_it_is, "Required metadata header not specified")
     if segments[:1] != ["metadata"] or len(segments) < 2:
         return _error(404, "Not found")
     if request.method != "GET":
         return _error(405, "Method not allowed", {"Allow": "GET"})
     if segments[1:] == ["versions"]:
         return _json({"apiVersions": list(API_VERSIONS)})
-    if segments[1] == "identity":
-        return _identity(segments, request)
-    if segments[1] != "instance":
+    if segments[1] != "instance" and segments[1:] not in (["identity", "oauth2", "token"], ["identity", "info"]):
         return _error(404, "Not found")
-    if (refusal := _version_fault(request)) is not None:
-        return refusal
+    if (fault := _version_fault(request)) is not None:
+        return fault
+    if asks_who_it_is:
+        return await tokens.answer(machine, segments[2:], request)
     return _instance(machine, segments[2:], request)
 
 
@@ -141,13 +143,9 @@ def _text(node: Any) -> str:
     return "" if node is None else str(node)
 
 
-def _identity(segments: list[str], request: Request) -> Response:
-    """Tokens of managed identities: no guest has one yet, and Azure says it this way."""
-    if segments[2:] not in (["oauth2", "token"], ["info"]):
-        return _error(404, "Not found")
-    if segments[2:] == ["oauth2", "token"] and not request.query.get("resource"):
-        return _json({"error": "invalid_request", "error_description": "Required query variable 'resource' is missing"}, 400)
-    return _json({"error": "invalid_request", "error_description": "Identity not found"}, 400)
+def _form_fault(asks_who_it_is: bool, words: str) -> Response:
+    """A request that may come of a tricked program; the identity endpoints say it in their own form."""
+    return refusal(400, "invalid_request", words) if asks_who_it_is else _error(400, f"Bad request. {words}")
 
 
 def _version_fault(request: Request) -> Response | None:

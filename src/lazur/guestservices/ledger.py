@@ -46,7 +46,8 @@ class Provisioning:
 
 @dataclass(frozen=True)
 class Machine:
-    """One guest of this host. `compute` is the `compute` section of its instance metadata."""
+    """One guest of this host. `compute` is the `compute` section of its instance metadata; `tenant` is the directory in which
+    it may be one of `clients` (application ids), empty for a guest that is nobody."""
 
     uid: str
     vm_id: str
@@ -55,6 +56,8 @@ class Machine:
     nics: tuple[Nic, ...]
     provisioning: Provisioning | None
     compute: Mapping[str, Any]
+    tenant: str = ""
+    clients: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class _Folder(Generic[T]):
 
 
 def _machine(key: str, payload: Mapping[str, Any]) -> Machine:
-    provisioning = payload.get("provisioning")
+    provisioning, identity = payload.get("provisioning"), payload.get("identity") or {}
     return Machine(
         uid=key,
         vm_id=str(payload["vmId"]),
@@ -172,6 +175,8 @@ def _machine(key: str, payload: Mapping[str, Any]) -> Machine:
         nics=tuple(_nic(nic) for nic in payload["nics"]),
         provisioning=None if provisioning is None else _provisioning(provisioning),
         compute=dict(payload.get("imds") or {}),
+        tenant=str(identity.get("tenantId") or ""),
+        clients=frozenset(str(id) for id in identity.get("clientIds") or ()),
     )
 
 

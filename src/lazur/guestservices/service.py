@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from lazur.guestservices import imds
 from lazur.guestservices.access import KernelAccess, NetworkAccess
@@ -22,6 +23,7 @@ from lazur.guestservices.outputs import HealthBook, write_json
 from lazur.guestservices.prober import Prober
 from lazur.guestservices.resolver import DnsServer, Zones
 from lazur.guestservices.settings import METADATA_SERVER, WIRE_SERVER, GuestServicesSettings
+from lazur.guestservices.tokens import Tokens, TokenSource
 from lazur.guestservices.wire import WireServer, host_plugin
 from lazur.kernel.clock import Clock
 from lazur.kernel.log import logger
@@ -57,7 +59,7 @@ class _Attachment:
 class GuestServices:
     """All guest services of a host over a given `NetworkAccess`."""
 
-    def __init__(self, settings: GuestServicesSettings, clock: Clock, access: NetworkAccess) -> None:
+    def __init__(self, settings: GuestServicesSettings, clock: Clock, access: NetworkAccess, tokens: TokenSource) -> None:
         settings.runtime.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         self._clock = clock
@@ -67,6 +69,7 @@ class GuestServices:
         self._certificates = CertificateStore(settings.certificates, clock)
         self._wire = WireServer(self._health, self._certificates)
         self._http = HttpServer(clock)
+        self._tokens = Tokens(tokens, clock)
         self._prober = Prober(access, clock, settings.runtime / "probes.json", settings.max_probes)
         self._attachments: dict[str, _Attachment] = {}
         self._zones: dict[str, tuple[Snapshot, Zones]] = {}
@@ -99,6 +102,7 @@ class GuestServices:
         if self._dirty:
             self._health.keep(snapshot.machines)
             self._certificates.keep(snapshot.machines)
+            self._tokens.keep(snapshot.machines)
             # Before the prober knows of a target, the namespace it is probed from should be there.
             await self._reconcile(snapshot)
             self._prober.want(snapshot.balancers)
@@ -144,7 +148,7 @@ class GuestServices:
             for address, port, answer in (
                 (WIRE_SERVER, 80, self._wire.answer),
                 (WIRE_SERVER, HOST_PLUGIN_PORT, host_plugin),
-                (METADATA_SERVER, 80, imds.answer),
+                (METADATA_SERVER, 80, partial(imds.answer, self._tokens)),
             ):
                 listener = self._access.listener(vnet, socket.SOCK_STREAM, address, port)
                 attachment.servers.append(await self._http.listen(listener, self._identified(vnet, answer)))
@@ -198,9 +202,9 @@ class GuestServices:
         }
 
 
-async def run(settings: GuestServicesSettings, clock: Clock) -> None:
+async def run(settings: GuestServicesSettings, clock: Clock, tokens: TokenSource) -> None:
     """Serve the guests of this host until cancelled. Needs CAP_NET_ADMIN and CAP_SYS_ADMIN, and `ip` and ovs-vsctl."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
-    await GuestServices(settings, clock, KernelAccess(settings)).run()
+    await GuestServices(settings, clock, KernelAccess(settings), tokens).run()

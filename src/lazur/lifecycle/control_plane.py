@@ -27,6 +27,7 @@ from lazur.api.app import JSON, ArmApp, content
 from lazur.api.artifacts import Artifacts
 from lazur.api.authority import Authority, root_group
 from lazur.api.desires import Desires
+from lazur.api.guest_tokens import GuestTokens
 from lazur.api.message import Response as ArmResponse
 from lazur.api.openapi import document
 from lazur.api.pipeline import Pipeline
@@ -47,6 +48,7 @@ from lazur.identity.graph import app as graph_app
 from lazur.identity.graph.request import Stage
 from lazur.identity.kept import StoredDocument, StoredObjects
 from lazur.identity.keys import KeyRing
+from lazur.identity.managed import ManagedTokens
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
 from lazur.identity.objects import Group, ServicePrincipal, User
 from lazur.identity.resources import with_identities
@@ -150,6 +152,7 @@ class ControlPlane:
                           stamp_key.unseal, self.presence)  # fmt: skip
         self.loop = Loop(context)
         self.identity, self.secrets = identity, identity.secrets
+        self.tokens = GuestTokens(store, ManagedTokens(identity.provider, identity.directory, clock).token)
         self.app = self._front(identity)
         self.operator_app = self._operators(identity)
 

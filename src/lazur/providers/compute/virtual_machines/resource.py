@@ -270,6 +270,7 @@ class VirtualMachine(Resource[VirtualMachineSpec]):
     )
     example: ClassVar = {
         "location": "local",
+        "identity": {"type": "SystemAssigned"},
         "properties": {
             "hardwareProfile": {"vmSize": "Standard_B1ls"},
             "storageProfile": {
