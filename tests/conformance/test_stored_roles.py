@@ -75,6 +75,7 @@ def test_custom_roles_over_no_type() -> None:
     async def main(door: Door) -> None:
         exact, rest = Holder(door, 1), Holder(door, 2)
         for needed in common(door.plane.stamp.subscription, {}):
-            await check(door, needed, exact, rest)
+            if needed.scope.subscription:
+                await check(door, needed, exact, rest)
 
-    at_the_door(everything_exists("Microsoft.Compute/disks"), main, executors=False)
+    at_the_door(everything_exists("Microsoft.Compute/virtualMachines"), main, executors=False)
