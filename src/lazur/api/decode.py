@@ -113,10 +113,14 @@ def pointers_of(declared: AnyResource, body: dict[str, Any]) -> list[Pointer]:
     return [*pointers(declared.Spec.model_validate(body["properties"])), *identity_pointers(asked)]
 
 
+# One encoder for all bodies: `json.dumps` with options makes a new one each time.
+_strict = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+
+
 def _is_json(body: Any) -> bool:
     """Python's reader takes NaN, infinities and halves of surrogate pairs, which nothing that is stored may hold."""
     try:
-        json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
+        _strict(body).encode()
     except ValueError:
         return False
     return True

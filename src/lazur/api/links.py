@@ -36,7 +36,7 @@ class Links:
         group = self._store.get(id.container.key) if id.group and id.namespace else None
         base = self._store.get(self._registry.document_of(id.base).key) if id.base is not None else None
         related |= {r.key: r for r in (group, base) if r is not None}
-        standing = {(r.path, r.target): r.blocking for r in self._store.references(id.key)}
+        standing = {(r.path, r.target): r.blocking for r in self._store.references(id.key)} if decoded.pointers else {}
         for pointer in decoded.pointers:
             target = self._registry.canonical(pointer.target.of(caller.tenant))
             if pointer.ref.soft:

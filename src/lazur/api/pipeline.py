@@ -188,7 +188,7 @@ class Pipeline:
             return Accepted(old, False, self._running(old))
         related, missing = self._links.related(caller, id, decoded)
         faults += missing
-        if old is not None:
+        if old is not None and decoded.body["properties"] != old.properties:
             before = declared.Spec.model_validate(old.properties)
             if api_version < old.api_version:
                 carried(decoded.spec, before, decoded.body["properties"])
@@ -284,7 +284,7 @@ class Pipeline:
         if decision.body is not None:
             found = pointers_of(declared, body)
         targets = [(p, self.registry.canonical(p.target.of(caller.tenant)).key) for p in found if not id.contains(p.target)]
-        released = self._links.released(id)
+        released = self._links.released(id) if targets and old is not None else ()
         references = [Reference(id.key, p.named, t, not p.ref.soft and (p.named, t) not in released) for p, t in targets]
         references += decision.references
         claims = [*decision.claims, *exclusive(id, found)]
@@ -346,7 +346,7 @@ class Pipeline:
         # Shown as they are: no need to draw the rest when they differ.
         if body.get("tags") != old.body.get("tags"):
             return False
-        return self.presenter.show(old.with_(body=body)) == self.presenter.show(old)
+        return self.presenter.alike(old, old.with_(body=body))
 
     def _implicit(
         self, caller: Caller, id: ArmId, body: Mapping[str, Any], allocated: Mapping[str, Any], api_version: str

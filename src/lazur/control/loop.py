@@ -122,7 +122,7 @@ class Loop:
         record = self.context.store.get(key)
         if record is None:
             self._echoes.pop(key, None)
-        if record is None or self._echoes.get(key) != record.version:
+        if record is None or not (self._echoes.get(key) == record.version or self._settled(record)):
             self.wake(key)
         for reference in self.context.store.referrers(key):
             self.wake(reference.source)
@@ -218,14 +218,17 @@ class Loop:
             self._later(key, outcome.after)
 
     async def _reconciled(self, record: Record) -> Outcome:
-        if self._module(record) is None and record.state == SUCCEEDED and record.observed == record.generation:
-            # Nothing but a document, and done when it was committed.
+        if self._settled(record):
             return Ready()
         plan = await self._plan(record)
         await self._commit(record, plan)
         for other in plan.wake:
             self.wake(other)
         return plan.outcome
+
+    def _settled(self, record: Record) -> bool:
+        """Nothing but a document, and done when it was committed."""
+        return record.state == SUCCEEDED and record.observed == record.generation and self._module(record) is None
 
     def _failure(self, key: str, record: Record | None, error: Exception) -> LazurError | None:
         """What the customer is to be told of `error`, if anything. A fault of our own must not leave anybody waiting for

@@ -25,16 +25,11 @@ class Ids(Protocol):
         ...
 
 
-_VARIANTS = "89ab"
-
-
 class SystemIds:
     """Ids from the operating system's randomness."""
 
     def uuid(self) -> str:
-        # As `uuid.uuid4` spells it, without an object in between: every request has several.
-        text = os.urandom(16).hex()
-        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANTS[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+        return _spelled(os.urandom(16).hex())
 
     def token(self, nbytes: int = 32) -> str:
         return secrets.token_urlsafe(nbytes)
@@ -53,9 +48,17 @@ class SeededIds:
         return self._random.randbytes(nbytes).hex()
 
 
+_VARIANTS = "89ab"
+
+
+def _spelled(text: str) -> str:
+    """32 hexadecimal digits as `uuid.UUID` spells version 4 of them, without an object in between: every request has several."""
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANTS[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
+
+
 def derived(*parts: str) -> str:
     """A UUID that is always the same for the same parts; names of outside things come from here."""
-    return str(uuid.UUID(bytes=hashlib.sha256("\x1f".join(parts).encode()).digest()[:16], version=4))
+    return _spelled(hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32])
 
 
 def short(*parts: str, length: int = 10) -> str:

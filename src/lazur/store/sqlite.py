@@ -32,6 +32,7 @@ from lazur.store.codec import (
     record_from,
     record_text,
 )
+from lazur.store.known import Known
 from lazur.store.runs import Addresses
 
 _SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
@@ -40,9 +41,11 @@ _BATCH = 200
 
 @dataclass(frozen=True)
 class _Touched:
-    """What a write touched: types and platform documents by name, and claims as (pool, value, whether it is held now)."""
+    """What a write touched: types and platform documents by name, resources by key, and claims as (pool, value, whether it
+    is held now)."""
 
     names: Collection[str] = ()
+    keys: Collection[str] = ()
     claims: Sequence[tuple[str, str, bool]] = ()
 
 
@@ -81,6 +84,7 @@ class SqliteStore:
         self._opened = self.position()
         self._editions: dict[str, int] = {}
         self._addresses = Addresses(self.claims)
+        self._known = Known()
         # In order of arrival, so that a simulation wakes them the same way every time; with what each waits for.
         self._waiters: dict[asyncio.Future[None], tuple[int, str]] = {}
 
@@ -163,6 +167,7 @@ class SqliteStore:
             # The disk, not one of the jobs: SQLite may have given up the transaction by itself.
             self._roll_back()
             batch = _Batch([(future, error) for _, future in jobs])
+        self._known.writing(key for one in batch.touched for key in one.keys)
         return batch
 
     def _run(self, write: Write, batch: _Batch) -> Exception | None:
@@ -195,6 +200,7 @@ class SqliteStore:
 
     def _settle(self, batch: _Batch, failure: Exception | None) -> None:
         """Tell every caller, and whoever follows the feed."""
+        self._known.written()
         # Only now: whoever reads under a new edition must find what it stands for.
         for one in batch.touched if failure is None else ():
             self._editions.update(dict.fromkeys(one.names, batch.position))
@@ -223,8 +229,15 @@ class SqliteStore:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def get(self, key: str) -> Record | None:
+        known = self._known.get(key)
+        if known is not None:
+            return known
         row = self._reader.execute("SELECT doc FROM resources WHERE key = ?", (key,)).fetchone()
-        return record_from(row[0]) if row else None
+        if row is None:
+            return None
+        found = record_from(row[0])
+        self._known.keep(found, len(row[0]))
+        return found
 
     def list(self, *, prefix: str = "", type: str = "", after: str = "", limit: int | None = None) -> Sequence[Record]:
         begin = "key >= ?" if prefix > after else "key > ?"
@@ -381,6 +394,7 @@ def _log(db: sqlite3.Connection, what: str, key: str, domain: str = "") -> int:
 def _apply(db: sqlite3.Connection, change: Change) -> _Touched:
     _check(db, change)
     names = {r.type for r in change.records} | {d.name for d in change.documents}
+    keys = {r.key for r in change.records} | {key for key, _ in change.removed}
     claims: list[tuple[str, str, bool]] = []
     for record in change.records:
         _put(db, record)
@@ -412,7 +426,7 @@ def _apply(db: sqlite3.Connection, change: Change) -> _Touched:
     for event in change.events:
         row = (event.subscription, moment_text(event.time), event.id, event_text(event))
         db.execute("INSERT INTO events VALUES (?, ?, ?, ?)", row)
-    return _Touched(names, claims)
+    return _Touched(names, keys, claims)
 
 
 def _check(db: sqlite3.Connection, change: Change) -> None:
