@@ -52,7 +52,7 @@ _VARIANTS = "89ab"
 
 
 def _spelled(text: str) -> str:
-    """32 hexadecimal digits as `uuid.UUID` spells version 4 of them, without an object in between: every request has several."""
+    """32 hexadecimal digits as `uuid.UUID` spells version 4 of them, without an object in between: a request has several."""
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANTS[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
 
