@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
-from lazur.model.rights import BUILT_IN, Assignment, Caller, Rights, Role, denial
+from lazur.model.rights import BUILT_IN, LOCKS, Assignment, Caller, Rights, Role, denial
 from lazur.store.interface import Store
 
 ASSIGNMENTS = "microsoft.authorization/roleassignments"
 DEFINITIONS = "microsoft.authorization/roledefinitions"
-LOCKS = "microsoft.authorization/locks"
 GROUPS = "microsoft.management/managementgroups"
 SUBSCRIPTIONS = "subscriptions"
 """The platform document of all subscriptions: `id`, `name`, `tenant`, and the management `group` each is in."""

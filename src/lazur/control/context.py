@@ -16,7 +16,7 @@ from lazur.kernel.ids import Ids
 from lazur.model.armid import ArmId
 from lazur.model.documents import DesireRecord, Record
 from lazur.model.registry import Registry
-from lazur.model.rights import Caller
+from lazur.model.rights import LOCKS, Caller
 from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
 
@@ -82,9 +82,12 @@ class Context:
     def _lost(self) -> Mapping[str, Any]:
         return self.store.document(LOST_DOMAINS).content or {}
 
-    def used_by_others(self, key: str, owner: str) -> bool:
-        """Whether anybody but `owner` needs the resource `key`."""
-        return any(r.blocking and r.source not in (owner, key) for r in self.store.referrers(key))
+    def stays(self, key: str, owner: str) -> bool:
+        """Whether the resource `key` must not go with `owner`: somebody else needs it, or it is locked."""
+        if any(r.blocking and r.source not in (owner, key) for r in self.store.referrers(key)):
+            return True
+        locked = [lock.id.scope.key for lock in self.store.list(type=LOCKS)]
+        return any(f"{key}/".startswith(f"{scope}/") or scope.startswith(f"{key}/") for scope in locked)
 
     def sources(self, record: Record, type: str) -> Mapping[str, Record]:
         """Resources of `type` that refer to `record` or to a child of it, by key."""

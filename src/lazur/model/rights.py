@@ -124,6 +124,8 @@ class Assignment:
 K = TypeVar("K")
 V = TypeVar("V")
 
+LOCKS = "microsoft.authorization/locks"
+"""The type of what keeps a scope, and all below it, from going or changing, whatever rights somebody holds."""
 ROOT = "/"
 """Over every directory: only what the stamp itself holds."""
 _DIRECTORIES = "/tenants/"

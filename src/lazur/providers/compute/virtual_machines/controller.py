@@ -221,4 +221,4 @@ async def dismantle(context: Context, record: Record) -> Plan:
     for card in properties["networkProfile"]["networkInterfaces"]:
         if card.get("properties", {}).get("deleteOption") == "Delete":
             also.append(card["id"].lower())
-    return Plan(Gone(), desires=(), delete=[k for k in also if not context.used_by_others(k, record.key)])
+    return Plan(Gone(), desires=(), delete=[k for k in also if not context.stays(k, record.key)])

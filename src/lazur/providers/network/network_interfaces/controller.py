@@ -97,4 +97,4 @@ async def dismantle(context: Context, record: Record) -> Plan:
         return Plan(Waiting("removing"), desires=())
     public = [c["properties"].get("publicIPAddress", {}) for c in _configurations(record)]
     also = [p["id"].lower() for p in public if p.get("properties", {}).get("deleteOption") == "Delete"]
-    return Plan(Gone(), desires=(), delete=[k for k in also if not context.used_by_others(k, record.key)])
+    return Plan(Gone(), desires=(), delete=[k for k in also if not context.stays(k, record.key)])
