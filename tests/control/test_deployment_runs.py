@@ -60,6 +60,15 @@ async def run(
     return None
 
 
+async def without(cloud: Cloud, group: ArmId, *taken: str) -> None:
+    """Let the owner hold everything in the group's subscription but what is `taken`."""
+    for assigned in cloud.world.store.list(type="microsoft.authorization/roleassignments"):
+        await cloud.plane.pipeline.delete(SYSTEM, assigned.id, VERSION)
+    kept = Role("x", "x", CONTRIBUTOR.actions, taken)
+    held = Assignment(cloud.owner.object_id, kept, f"/subscriptions/{group.subscription}")
+    cloud.plane.authority.assign(Assignment(SYSTEM.object_id, OWNER, ROOT), held)
+
+
 async def a_disk_that_will_not_go(cloud: Cloud, group: ArmId) -> ArmId:
     """A disk whose deletion is under way and stays so as long as the storage executor is dead."""
     id = group.resource(f"{COMPUTE}/disks", "disk")
@@ -321,13 +330,7 @@ def test_complete_and_a_condition_that_is_false(version: str, left: str) -> None
 def test_complete_asks_for_the_right_to_delete() -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         await cloud.put(public(group, "ip"), {"location": "local", "properties": {}})
-        kept = Role("x", "x", CONTRIBUTOR.actions, (f"{NETWORK}/publicIPAddresses/delete",))
-        for assigned in cloud.world.store.list(type="microsoft.authorization/roleassignments"):
-            await cloud.plane.pipeline.delete(SYSTEM, assigned.id, VERSION)
-        cloud.plane.authority.assign(
-            Assignment(SYSTEM.object_id, OWNER, ROOT),
-            Assignment(cloud.owner.object_id, kept, f"/subscriptions/{group.subscription}"),
-        )
+        await without(cloud, group, f"{NETWORK}/publicIPAddresses/delete")
         error = await run(cloud, group, "d", [disk("disk")], "Complete")
         assert error is not None and error.details[0].code == "AuthorizationFailed"
         assert state(cloud, public(group, "ip")) == "Succeeded"
@@ -485,5 +488,33 @@ def test_whoever_leaves_the_directory_deploys_nothing_more() -> None:
             error = await running
         assert error is not None and [d.code for d in error.details] == ["AuthorizationFailed"]
         assert state(cloud, vm) == "Succeeded" and state(cloud, public(group, "after")) == "absent"
+
+    in_a_cloud(story)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_whether_something_exists_is_told_to_those_who_may_read_it(there: bool) -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        if there:
+            await cloud.put(public(group, "ip"), {"location": "local", "properties": {}})
+        await without(cloud, group, f"{NETWORK}/publicIPAddresses/*")
+        new = {k: v for k, v in address("ip").items() if k != "dependsOn"}
+        body = deployment({"new": {**new, "@options": {"onlyIfNotExists": True}}}, languageVersion="2.0")
+        with pytest.raises(LazurError) as refused:
+            await cloud.put(named(group), body)
+        assert [d.code for d in refused.value.details] == ["AuthorizationFailed"]
+
+    in_a_cloud(story)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_only_made_when_it_is_missing(there: bool) -> None:
+    async def story(cloud: Cloud, group: ArmId) -> None:
+        if there:
+            await cloud.put(public(group, "ip"), {"location": "local", "properties": {}})
+        new = {**{k: v for k, v in address("ip").items() if k != "dependsOn"}, "tags": {"made": "now"}}
+        body = deployment({"new": {**new, "@options": {"onlyIfNotExists": True}}}, languageVersion="2.0")
+        await cloud.put(named(group), body)
+        assert cloud.show(public(group, "ip")).get("tags") == (None if there else {"made": "now"})
 
     in_a_cloud(story)

@@ -57,7 +57,10 @@ async def reconcile(context: Context, record: Record) -> Plan:
     tried: set[str] = set()
     while not (canceled := run.canceled) and (ready := run.startable(tried)):
         tried |= {n.id.lower() for n in ready}
-        await asyncio.gather(*(start(run, node) for node in ready))
+        # Nothing may go on behind the back of a turn that fails.
+        async with asyncio.TaskGroup() as starting:
+            for node in ready:
+                starting.create_task(start(run, node))
         run.look()
     await (_cancel(run) if canceled else removal.advance(run))
     return await _close(run, canceled)

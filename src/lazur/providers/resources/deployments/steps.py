@@ -32,10 +32,10 @@ _TELLING = 8
 async def start(run: Run, node: Node) -> None:
     """Submit one resource; what the refusal was stands in its step."""
     step = run.step(node.id, READ if node.existing else CREATE)
-    if node.existing or (node.only_new and run.get(node.id) is not None and not step.held):
-        run.finish(step)
-        return
     try:
+        if node.existing or (node.only_new and not step.held and _there(run, node)):
+            run.finish(step)
+            return
         body = await _body(run, node)
         record = _own(run, node) if node.is_deployment else None
         if record is None:
@@ -45,6 +45,17 @@ async def start(run: Run, node: Node) -> None:
         run.refused(step, error)
         return
     submitted(run, step, record)
+
+
+def _there(run: Run, node: Node) -> bool:
+    """Whether a resource exists; refused, whether or not, to a caller who may not read it."""
+    try:
+        run.context.front.show(run.caller, run.id(node.id))
+    except LazurError as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
 
 
 def submitted(run: Run, step: Step, record: Record) -> None:
