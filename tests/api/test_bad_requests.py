@@ -11,6 +11,7 @@ from tests.api.front import Door, at_the_door
 from tests.api.world import DEPLOYMENTS, deployment, net, public_body, small_cloud
 
 SUB, RG = "{sub}", "{rg}"
+NOWHERE = "/subscriptions/s/resourceGroups/none/providers/Microsoft.Network"
 IP = f"{RG}/providers/Microsoft.Network/publicIPAddresses"
 TEMPLATE = "properties.template"
 
@@ -192,10 +193,52 @@ def test_validate_names_every_fault_and_stores_nothing() -> None:
         wrong = [{**_ip("a"), "location": "mars"}, _ip("b", idleTimeoutInMinutes=99)]
         answer = await door.ask("POST", f"{id}/validate", deployment(wrong))
         assert (answer.status, answer.error["code"]) == (400, "InvalidTemplateDeployment"), answer.raw
+        below = f"{id.scope}/providers/Microsoft.Network/publicIPAddresses"
         assert answer.faults() == {
-            ("LocationNotAvailableForResourceType", "location"), ("InvalidParameter", "properties.idleTimeoutInMinutes"),
+            ("LocationNotAvailableForResourceType", f"{below}/a"), ("InvalidParameter", f"{below}/b"),
         }  # fmt: skip
+        inner = [cause["details"][0]["target"] for cause in answer.error["details"]]
+        assert sorted(inner) == ["location", "properties.idleTimeoutInMinutes"]
         assert (await door.ask("POST", f"{id}/validate", deployment([_ip("a")]))).status == 200
+        assert door.stored() == before
+
+    at_the_door(small_cloud(), main, executors=False)
+
+
+def test_what_this_cloud_does_not_have_is_told_before_anything_is_made() -> None:
+    def machine(name: str, image: dict[str, str], **more: Any) -> dict[str, Any]:
+        card = {"id": f"{NOWHERE}/networkInterfaces/none"}
+        return {"type": "Microsoft.Compute/virtualMachines", "apiVersion": "2024-07-01", "name": name, "location": "local",
+                **more, "properties": {"hardwareProfile": {"vmSize": "Standard_B1ls"},
+                                       "storageProfile": {"imageReference": image},
+                                       "networkProfile": {"networkInterfaces": [card]}}}  # fmt: skip
+
+    gone = "[reference(resourceId('Microsoft.Network/publicIPAddresses', 'none'), '2024-07-01').ipAddress]"
+    wrong = [
+        machine("m", {"publisher": "Nobody", "offer": "Nothing", "sku": "0", "version": "latest"}, zones=["1"]),
+        machine("g", {"id": f"{NOWHERE}/images/i"}),
+        {"type": "Microsoft.Storage/storageAccounts", "apiVersion": "2023-01-01", "name": "a", "tags": {"seen": gone}},
+        {"type": "Microsoft.Network/networkSecurityGroups/securityRules", "apiVersion": "2024-07-01", "name": "nsg/r",
+         "properties": {"priority": 7}},
+    ]  # fmt: skip
+
+    async def main(door: Door) -> None:
+        id, before = door.cloud.group().resource(DEPLOYMENTS, "new"), door.stored()
+        body = deployment(wrong)
+        validated = await door.ask("POST", f"{id}/validate", body)
+        assert validated.status == 400
+        foreseen = (await door.ask("POST", f"{id}/whatIf", body)).json
+        assert foreseen["status"] == "Failed" and foreseen["error"] == validated.error
+        told = {cause["target"].rpartition("/")[2]: cause for cause in validated.error["details"]}
+        assert {(d["code"], d["target"]) for d in told["m"]["details"]} == {
+            ("AvailabilityZonesNotSupported", "zones"),
+            ("PlatformImageNotFound", "properties.storageProfile.imageReference"),
+        }
+        assert "Nobody:Nothing:0:latest" in validated.raw.decode() and "Lazur:TinyLinux:1:1.0.0" in validated.raw.decode()
+        assert told["g"]["details"][0]["target"] == "properties.storageProfile.imageReference.id"
+        assert told["a"]["code"] == "InvalidResourceNamespace" and "Microsoft.Compute" in told["a"]["message"]
+        assert ".Admin" not in told["a"]["message"]
+        assert "properties.priority" in {d["target"] for d in told["r"]["details"]}
         assert door.stored() == before
 
     at_the_door(small_cloud(), main, executors=False)

@@ -2,7 +2,7 @@
 
 `{rg}` and `{sub}` stand for the ids of group and subscription. Of resources only the properties named are compared.
 `first` are files deployed before, `scope` is `subscription` where it is not a group, `never` is text that nothing the cloud
-keeps or answers may hold. What was deployed makes no difference when `whatIf` is asked of it again.
+keeps or answers may hold. What was deployed makes no difference when `whatIf` is asked of it again, and deploys again.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ def test_every_file_comes_to_what_it_says(name: str) -> None:
             again = await work.changes()
             changed = [change for change in again.values() if change["changeType"] not in ("NoChange", "Ignore")]
             assert changed == []
+            repeated, shown_again = await work.run()
+            assert repeated.status == 200 and shown_again["provisioningState"] == "Succeeded", shown_again
         for id, wanted in expected.get("resources", {}).items():
             found = await door.get(work.at(id))
             assert _differences(wanted, found) == [], id

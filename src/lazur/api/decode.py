@@ -15,6 +15,7 @@ from lazur.model.armid import ArmId
 from lazur.model.fields import Model, Pointer, WriteOnly, marked, pointers, split_secrets
 from lazur.model.identity import ManagedIdentity, asked_identity, identity_pointers
 from lazur.model.registry import AnyResource
+from lazur.model.resource import Embedded
 from lazur.model.stamp import Stamp
 
 _MAX_TAGS = 50
@@ -111,6 +112,17 @@ def pointers_of(declared: AnyResource, body: dict[str, Any]) -> list[Pointer]:
     """All references of a document that admission completed."""
     asked = asked_identity(body) if declared.has_identity else None
     return [*pointers(declared.Spec.model_validate(body["properties"])), *identity_pointers(asked)]
+
+
+def decode_child(child: Embedded, body: Any) -> list[LazurError]:
+    """Every fault of the body of an embedded child that can be told without its parent."""
+    if not isinstance(body, dict):
+        return [LazurError("InvalidRequestContent", "The request body must be a JSON object.")]
+    try:
+        child.spec.model_validate(next((v for k, v in body.items() if k.lower() == "properties"), None) or {})
+    except ValidationError as error:
+        return list(model_faults(error, child.spec))
+    return []
 
 
 # One encoder for all bodies: `json.dumps` with options makes a new one each time.

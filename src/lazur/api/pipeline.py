@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from lazur.api.authority import Authority
-from lazur.api.decode import Decoded, decode, pointers_of
+from lazur.api.decode import Decoded, decode, decode_child, pointers_of
 from lazur.api.links import Links, exclusive, gone_children, in_use
 from lazur.api.present import Presenter, not_found
 from lazur.api.underway import Underway
@@ -92,7 +92,23 @@ class Pipeline:
         self._permit(caller, needs or [(right(id.type, "write"), id)])
         self.authority.unlocked(id)
         body = await self._prepared(id, body)
-        return await self._attempt(id, lambda: self._write(caller, id, body, api_version, if_match, if_none_match))
+        return await self._attempt(
+            id, lambda: self._write(caller, id, self._keeping(id, body), api_version, if_match, if_none_match)
+        )
+
+    def _keeping(self, id: ArmId, body: Any) -> Any:
+        """`body` with the lists of children it does not mention, of types whose children stay then."""
+        declared, old = self.registry.find(id.type), self.store.get(id.key)
+        if declared is None or old is None or not isinstance(body, dict):
+            return body
+        name = next((k for k in body if k.lower() == "properties"), "properties")
+        given = body.get(name) or {}
+        if not isinstance(given, dict):
+            return body
+        said = {k.lower() for k in given}
+        lists = [c.list for c in declared.embedded if c.stays and c.list.lower() not in said and c.list in old.properties]
+        kept = {list: json.loads(json.dumps(old.properties[list])) for list in lists}
+        return {**body, name: {**given, **kept}} if kept else body
 
     async def _prepared(self, id: ArmId, body: Any) -> Any:
         """The request with everything in it that has to be fetched first, where a type says how (`prepare` in `admit.py`)."""
@@ -501,15 +517,21 @@ class Pipeline:
         return (await self.act(caller, id, action, body)).body
 
     def check(self, caller: Caller, id: ArmId, body: Any) -> list[LazurError]:
-        """Faults of a body that need no other resource to be seen: right to write, form, the type's own rules."""
+        """Faults of a body that need no other resource to be seen: right to write, form, the type's own rules, and what
+        this cloud does not have (`lacking` in `admit.py`)."""
         id = self.registry.canonical(id)
         action = right(id.type, "write")
         if not self.authority.may(caller, action, id):
             return [denial(caller, action, id)]
         embedded = self.registry.embedded(id)
         if embedded is not None:
-            return []
-        return decode(self.registry.type_of(id), id, body, self.stamp)[1]
+            return decode_child(embedded[1], body)
+        declared = self.registry.type_of(id)
+        decoded, faults = decode(declared, id, body, self.stamp)
+        lacking = getattr(self.registry.behaviour(declared, "admit"), "lacking", None)
+        if decoded is not None and lacking is not None and self.store.get(id.key) is None:
+            faults += lacking(decoded.body, self.stamp)
+        return faults
 
     def foresee(self, caller: Caller, id: ArmId, body: Any) -> Any:
         """What a PUT of `body` would make of an existing document, names that admission chooses included; nothing is kept.
@@ -521,7 +543,7 @@ class Pipeline:
             return body
         declared = self.registry.type_of(id)
         body = keeping_identity(body, old) if declared.has_identity else body
-        decoded, faults = decode(declared, old.id, body, self.stamp)
+        decoded, faults = decode(declared, old.id, self._keeping(id, body), self.stamp)
         if decoded is None or faults:
             return body
         if not decoded.body.get("location") and "location" in old.body:

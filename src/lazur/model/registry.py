@@ -18,6 +18,7 @@ from typing import Any
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.resource import Embedded, Resource
+from lazur.model.rights import is_operators
 
 API_VERSION = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(-[A-Za-z0-9.]{1,40})?")
 
@@ -107,13 +108,18 @@ class Registry:
     def namespace(self, name: str) -> str:
         """A namespace in Azure's spelling; raises ARM's error for one that nobody provides."""
         if name.lower() not in self.providers:
-            raise LazurError("InvalidResourceNamespace", f"The resource namespace '{name}' is invalid.", status=404)
+            raise self._no_namespace(name)
         return self.providers[name.lower()].namespace
+
+    def _no_namespace(self, name: str | None) -> LazurError:
+        known = ", ".join(sorted(p.namespace for p in self.providers.values() if not is_operators(p.namespace)))
+        message = f"The resource namespace '{name}' is invalid. This cloud provides {known}."
+        return LazurError("InvalidResourceNamespace", message, status=404)
 
     def unknown(self, id: ArmId) -> LazurError:
         """ARM's answer for a type nobody provides."""
         if (id.namespace or "").lower() not in self.providers:
-            return LazurError("InvalidResourceNamespace", f"The resource namespace '{id.namespace}' is invalid.", status=404)
+            return self._no_namespace(id.namespace)
         message = f"The resource type '{'/'.join(id.types)}' could not be found in the namespace '{id.namespace}'."
         return LazurError("InvalidResourceType", message, status=404)
 

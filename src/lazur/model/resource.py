@@ -28,13 +28,15 @@ class Embedded:
 
     `list` is the wire name of the list in the parent's `properties`, `type` the last segment of the child's type,
     `spec` the model of a child's `properties`, `example` those of a further child that fits beside the type's example;
-    `@…#2` in it names another example of a type.
+    `@…#2` in it names another example of a type. `stays`: a PUT of the parent that does not mention the list leaves the
+    children as they are.
     """
 
     list: str
     type: str
     spec: ModelType
     example: Mapping[str, Any]
+    stays: bool = False
 
 
 @dataclass(frozen=True)

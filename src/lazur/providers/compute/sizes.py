@@ -39,6 +39,12 @@ def sizes() -> Mapping[str, Size]:
     return {s.name.lower(): s for s in found}
 
 
+def alike(name: str) -> list[str]:
+    """Names of the sizes whose series begins with the same letter, of all when there are none."""
+    series = name.lower()[: name.find("_") + 2]
+    return [s.name for key, s in sizes().items() if key.startswith(series)] or [s.name for s in sizes().values()]
+
+
 def list_sizes(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`locations/{l}/vmSizes`."""
     return {"value": [size_row(s) for s in sizes().values()]}
@@ -151,8 +157,13 @@ def version_body(stamp: Stamp, scope: ArmId, image: Image) -> dict[str, Any]:
     return row
 
 
-def find_image(stamp: Stamp, reference: Mapping[str, Any]) -> Image:
-    """The catalogue's image for an `imageReference`; the refusal lists what there is."""
+def find_image(stamp: Stamp, reference: Mapping[str, Any], target: str = "imageReference") -> Image:
+    """The catalogue's image for the `imageReference` at `target`; the refusal lists what there is."""
+    known = ", ".join(f"{i.publisher}:{i.offer}:{i.sku}:{i.version}" for i in stamp.images) or "none"
+    other = next((k for k in reference if k.lower().endswith("id") and reference[k]), None)
+    if other is not None:
+        message = f"'{other}' names an image of one's own or of a gallery; this cloud has platform images only: {known}."
+        raise LazurError("OperationNotAllowed", message, target=f"{target}.{other}")
     wanted = [str(reference.get(k, "")).lower() for k in ("publisher", "offer", "sku", "version")]
     found = [i for i in stamp.images if [i.publisher.lower(), i.offer.lower(), i.sku.lower()] == wanted[:3]]
     if wanted[3] == "latest" and found:
@@ -160,9 +171,9 @@ def find_image(stamp: Stamp, reference: Mapping[str, Any]) -> Image:
     for image in found:
         if image.version == wanted[3]:
             return image
-    known = ", ".join(f"{i.publisher}:{i.offer}:{i.sku}:{i.version}" for i in stamp.images) or "none"
-    message = f"The platform image '{':'.join(wanted)}' is not available. Images of this cloud: {known}."
-    raise LazurError("PlatformImageNotFound", message, target="imageReference", status=404)
+    named = ":".join(str(reference.get(k, "")) for k in ("publisher", "offer", "sku", "version"))
+    message = f"The platform image '{named}' is not available. Images of this cloud: {known}."
+    raise LazurError("PlatformImageNotFound", message, target=target, status=404)
 
 
 def _images(stamp: Stamp, publisher: str, offer: str) -> list[Image]:

@@ -14,6 +14,7 @@ from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.identity import with_identity
 from lazur.model.resource import Act, Decision, Facts, NewResource, Tools
+from lazur.model.stamp import Image, Stamp
 from lazur.providers.compute.sizes import find_image
 from lazur.providers.compute.virtual_machines.resource import VirtualMachineSpec
 
@@ -27,6 +28,7 @@ def admit(spec: VirtualMachineSpec, body: dict[str, Any], facts: Facts) -> Decis
     faults = [*_not_offered(body), *(_sign_in(spec) if facts.old is None else [])]
     whole = copy.deepcopy(body)
     profile = whole["properties"]["storageProfile"]
+    profile["osDisk"] = _asked_os_disk(profile)
     children: list[NewResource] = []
     try:
         if facts.old is None:
@@ -77,7 +79,7 @@ def _needs_deallocation(properties: Mapping[str, Any], old: Record) -> list[Lazu
 def _grown_here(body: Mapping[str, Any], facts: Facts) -> list[LazurError]:
     """An existing disk grows by its own document; a wish for it in the machine's would be lost."""
     profile, faults = body["properties"]["storageProfile"], []
-    entries = {"osDisk": profile["osDisk"], **{f"dataDisks[{i}]": d for i, d in enumerate(profile.get("dataDisks", []))}}
+    entries = {"osDisk": _asked_os_disk(profile), **{f"dataDisks[{i}]": d for i, d in enumerate(profile.get("dataDisks", []))}}
     for path, entry in entries.items():
         disk = facts.related.get(_disk_id(entry))
         if disk is not None and (entry.get("diskSizeGB") or 0) > -(-disk.allocated["sizeBytes"] // _GIB):
@@ -89,6 +91,26 @@ def _grown_here(body: Mapping[str, Any], facts: Facts) -> list[LazurError]:
 
 def _disk_id(entry: Mapping[str, Any]) -> str:
     return str(entry.get("managedDisk", {}).get("id", "")).lower()
+
+
+def lacking(body: Mapping[str, Any], stamp: Stamp) -> list[LazurError]:
+    """What a new machine asks for and this cloud does not have, whatever else there is."""
+    faults, profile = _not_offered(body), body["properties"]["storageProfile"]
+    if _asked_os_disk(profile)["createOption"] != "Attach" and "imageReference" in profile:
+        try:
+            _image(profile, stamp)
+        except LazurError as error:
+            faults.append(error)
+    return faults
+
+
+def _asked_os_disk(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """What a document says of the OS disk, or leaves unsaid: that it is made of the image."""
+    return {"createOption": "FromImage", **profile.get("osDisk", {})}
+
+
+def _image(profile: Mapping[str, Any], stamp: Stamp) -> Image:
+    return find_image(stamp, profile["imageReference"], "properties.storageProfile.imageReference")
 
 
 def _not_offered(body: Mapping[str, Any]) -> list[LazurError]:
@@ -127,7 +149,7 @@ def _os_disk(spec: VirtualMachineSpec, profile: dict[str, Any], facts: Facts, ch
     if "imageReference" not in profile:
         path = "properties.storageProfile.imageReference"
         raise LazurError("InvalidParameter", f"Required parameter '{path}' is missing (null).", target=path)
-    image = find_image(facts.stamp, profile["imageReference"])
+    image = _image(profile, facts.stamp)
     profile["imageReference"]["exactVersion"] = image.version
     size = max(image.size_bytes, (spec.storage_profile.os_disk.disk_size_gb or 0) * _GIB)
     disk["osType"] = image.os_type

@@ -13,7 +13,7 @@ from lazur.kernel.errors import LazurError
 from lazur.model.documents import Record
 from lazur.model.fields import Caseless, IdText, Model, Mut, Ref, SubResource, WriteOnly
 from lazur.model.resource import Action, Rendering, Resource, View
-from lazur.providers.compute.sizes import size_row, sizes
+from lazur.providers.compute.sizes import alike, size_row, sizes
 
 API_VERSIONS = ("2026-04-01", "2025-11-01", "2024-11-01", "2024-07-01", "2022-11-01", "2020-06-01", "2019-07-01", "2017-03-30")
 DISK = Ref("Microsoft.Compute/disks", exclusive=True)
@@ -56,7 +56,7 @@ class OSDisk(Model):
 
     name: DiskName | None = None
     os_type: Annotated[Literal["Linux", "Windows"], Caseless()] | None = None
-    create_option: Annotated[CreateOption, Mut.CREATE_ONLY]
+    create_option: Annotated[CreateOption, Mut.CREATE_ONLY] = "FromImage"
     caching: Caching = "None"
     managed_disk: ManagedDisk = ManagedDisk()
     disk_size_gb: Annotated[int | None, Field(alias="diskSizeGB", ge=1, le=4095)] = None
@@ -81,7 +81,8 @@ class StorageProfile(Model):
     """All disks."""
 
     image_reference: ImageReference | None = None
-    os_disk: OSDisk
+    os_disk: OSDisk = OSDisk()
+    """Made of the image when nothing is said of it."""
     data_disks: list[DataDisk] = []
 
 
@@ -112,7 +113,7 @@ class OSProfile(Model):
     computer_name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"), Mut.CREATE_ONLY] = (
         None
     )
-    admin_username: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$"), Mut.CREATE_ONLY]
+    admin_username: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,31}$"), Mut.CREATE_ONLY]
     admin_password: Annotated[str | None, Field(min_length=6, max_length=72), WriteOnly] = None
     custom_data: Annotated[str | None, Field(max_length=87380), WriteOnly] = None
     """Base64; at most 64 KiB decoded."""
@@ -175,8 +176,10 @@ def machine_is_whole(spec: VirtualMachineSpec) -> Iterator[LazurError]:
     """Size known, disks and interfaces within the size's limits, luns distinct, a way to sign in."""
     size = sizes().get(spec.hardware_profile.vm_size.lower())
     if size is None:
-        known = ", ".join(s.name for s in sizes().values())
-        message = f"The value {spec.hardware_profile.vm_size} provided for the VM size is not valid. Valid sizes are: {known}."
+        message = (
+            f"The value {spec.hardware_profile.vm_size} provided for the VM size is not valid. Valid sizes of its kind are: "
+            f"{', '.join(alike(spec.hardware_profile.vm_size))}; `locations/{{location}}/vmSizes` lists all."
+        )
         yield LazurError("InvalidParameter", message, target="properties.hardwareProfile.vmSize")
     disks, cards = spec.storage_profile.data_disks, spec.network_profile.network_interfaces
     luns = [d.lun for d in disks]

@@ -229,7 +229,8 @@ class LoadBalancer(Resource[LoadBalancerSpec]):
                  {"frontendIPConfiguration": _EXAMPLE_FRONTEND, "backendAddressPool": _EXAMPLE_POOL, "protocol": "Tcp",
                   "frontendPort": 80, "backendPort": 80}),
         Embedded("inboundNatRules", "inboundNatRules", NatRuleSpec,
-                 {"frontendIPConfiguration": _EXAMPLE_FRONTEND, "protocol": "Tcp", "frontendPort": 50001, "backendPort": 22}),
+                 {"frontendIPConfiguration": _EXAMPLE_FRONTEND, "protocol": "Tcp", "frontendPort": 50001, "backendPort": 22},
+                 stays=True),
         Embedded("outboundRules", "outboundRules", OutboundRuleSpec,
                  {"frontendIPConfigurations": [_EXAMPLE_FRONTEND], "backendAddressPool": _EXAMPLE_POOL, "protocol": "All"}),
     )  # fmt: skip

@@ -117,7 +117,7 @@ class VirtualNetwork(Resource[VirtualNetworkSpec]):
     type = "Microsoft.Network/virtualNetworks"
     api_versions = API_VERSIONS
     rules = (subnets_fit,)
-    embedded = (Embedded("subnets", "subnets", SubnetSpec, {"addressPrefix": "10.0.1.0/24"}),)
+    embedded = (Embedded("subnets", "subnets", SubnetSpec, {"addressPrefix": "10.0.1.0/24"}, stays=True),)
     example: ClassVar = {
         "location": "local",
         "properties": {

@@ -58,7 +58,7 @@ def surroundings_of(
     return Surroundings(
         place.kind,
         _subscription(place.subscription, directory, subscription) if place.subscription else None,
-        _group(scope, group) if place.group else None,
+        _group(scope, group, stamp) if place.group else None,
         _management_group(place) if place.management_group else None,
         location,
         nesting,
@@ -102,13 +102,14 @@ def _management_group(place: Target) -> dict[str, Any]:
     return {"id": place.id, "name": name, "type": kind, "properties": {"displayName": name}}
 
 
-def _group(id: ArmId, group: Record | None) -> dict[str, Any]:
+def _group(id: ArmId, group: Record | None, stamp: Stamp) -> dict[str, Any]:
+    """A group; one that the deployment itself has yet to make will lie where everything does."""
     body = group.body if group is not None else {}
     return {
         "id": str(group.id if group is not None else id),
         "name": group.id.name if group is not None else id.name,
         "type": "Microsoft.Resources/resourceGroups",
-        "location": body.get("location"),
+        "location": body.get("location", stamp.region),
         "tags": body.get("tags", {}),
         "managedBy": None,
         "properties": {"provisioningState": "Succeeded"},

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lazur.api.pipeline import Pipeline
-from lazur.kernel.errors import LazurError
+from lazur.kernel.errors import LazurError, all_at_once
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import Caller
@@ -61,7 +61,7 @@ class _Asked:
         """The template's own faults, and those of every resource body that can be known beforehand."""
         expansion = self._expansion()
         found = steps(expansion, self)
-        faults = [*found.faults, *(f for step in found.resources for f in self._faults(step))]
+        faults = [*found.faults, *(f for step in found.resources for f in self._told(step))]
         if faults:
             error = LazurError("InvalidTemplateDeployment", _INVALID, details=faults)
             raise LazurError.from_body(hidden(error.body(), _secrets(expansion, found)))
@@ -90,6 +90,10 @@ class _Asked:
         refused = [f for step in found.resources for f in self._denied(step)]
         if refused:
             raise refused[0]
+        faults = [f for step in found.resources for f in self._told(step)]
+        if faults:
+            wrong: dict[str, Any] = hidden(failed([*found.faults, *faults]), _secrets(expansion, found))
+            return wrong
         settings = self.properties.get("whatIfSettings")
         form = settings.get("resultFormat") if isinstance(settings, dict) else None
         told: dict[str, Any] = what_if(
@@ -112,11 +116,22 @@ class _Asked:
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
+    def _told(self, step: Step) -> list[LazurError]:
+        """What is wrong with one resource as one fault that names it, as the deployment itself would tell it."""
+        faults = self._faults(step)
+        if not faults:
+            return []
+        whole = all_at_once(faults)
+        inside = faults if whole.target or len(faults) > 1 else whole.details
+        return [LazurError(whole.code, whole.message, target=step.node.id, details=inside, status=whole.status)]
+
     def _faults(self, step: Step) -> list[LazurError]:
-        if step.unknown or _open(step.body):
+        if step.unknown:
             return []
         try:
-            return self.front.check(self.caller, self._id(step.node.id), step.body)
+            id = self._id(step.node.id)
+            self.front.registry.holder_of(id)
+            return [] if _open(step.body) else self.front.check(self.caller, id, step.body)
         except LazurError as error:
             return [error]
 

@@ -42,7 +42,7 @@ def what_if(
     apart = {place for step in found.resources if (place := shapes.place(step.node.id)) is not None}
     for step in found.resources:
         mentioned.add(step.node.id.lower())
-        changes.append(_told(step, _without(apart, current), shapes, full, foresee))
+        changes.append(_told(step, _without(apart, current), shapes, full, _foreseen_without(apart, foresee)))
     for id, document in others:
         if id.lower() not in mentioned:
             before = _document(id, document, shapes, document.get("apiVersion", "")) if full else None
@@ -105,16 +105,25 @@ def _without(apart: set[tuple[str, str, str]], current: Current) -> Current:
 
     def document(id: str) -> Mapping[str, Any] | None:
         found = current(id)
-        lists = {(name, child) for parent, name, child in apart if parent == id.lower()}
-        if found is None or not lists:
-            return found
-        properties = dict(_properties(found))
-        for name in {name for name, _ in lists} & set(properties):
-            kept = [item for item in properties[name] if (name, str(item.get("name", "")).lower()) not in lists]
-            properties[name] = kept
-        return {**found, "properties": properties}
+        return None if found is None else _stripped(apart, id, found)
 
     return document
+
+
+def _foreseen_without(apart: set[tuple[str, str, str]], foresee: Foresee) -> Foresee:
+    """The same of what a PUT would leave, as a parent may keep children that its body does not mention."""
+    return lambda id, body: _stripped(apart, id, foresee(id, body))
+
+
+def _stripped(apart: set[tuple[str, str, str]], id: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    lists = {(name, child) for parent, name, child in apart if parent == id.lower()}
+    if not lists:
+        return found
+    properties = dict(_properties(found))
+    for name in {name for name, _ in lists} & set(properties):
+        kept = [item for item in properties[name] if (name, str(item.get("name", "")).lower()) not in lists]
+        properties[name] = kept
+    return {**found, "properties": properties}
 
 
 def _properties(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -138,7 +147,9 @@ def _document(id: str, body: Mapping[str, Any], shapes: Shapes, api_version: str
 
 def _essence(id: str, body: Mapping[str, Any], shapes: Shapes) -> dict[str, Any]:
     """What of a document is compared."""
-    out = {name: value for name, value in body.items() if name.lower() not in _OWN and value not in (None, {}, [])}
+    # A child lies where its parent lies, whatever templates say.
+    own = _OWN if shapes.place(id) is None else _OWN | {"location"}
+    out = {name: value for name, value in body.items() if name.lower() not in own and value not in (None, {}, [])}
     properties = shapes.essence(id, _properties(body))
     out.pop("properties", None)
     return {**out, "properties": properties} if properties else out
