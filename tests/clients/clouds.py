@@ -127,6 +127,8 @@ class Cloud:
     """Where a simulated cloud notes what it was asked."""
     issuer: Issuer | None = None
     """On a simulated cloud's web."""
+    guests: str | None = None
+    """Where a simulated cloud serves what its machines would ask their hosts for; see `tests.clients.guests`."""
 
     @property
     def ported(self) -> bool:
@@ -160,7 +162,8 @@ def running(kind: str, scratch: Path, *, as_a_rack: bool = False) -> Iterator[Cl
         process = subprocess.Popen(command, env=_inherited(variables), cwd=ROOT, stdout=output, stderr=output)
     try:
         _wait_for(port, process, log)
-        yield Cloud(_environment(["--simulated"], variables), World(), record, issuer)
+        guests = record.with_name("guests").read_text()
+        yield Cloud(_environment(["--simulated"], variables), World(), record, issuer, guests)
     finally:
         process.terminate()
         process.wait(30)

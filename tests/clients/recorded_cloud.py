@@ -1,11 +1,13 @@
 """The simulated cloud, with a note of every request: who asked what in which version, and the status it was answered with.
 
 `python -m tests.clients.recorded_cloud PORT FILE WEB`. One JSON list per line: user agent, method, path, api-version, status.
-`WEB` holds what this cloud's outside world consists of: documents by address.
+The file `guests` beside it says where machines' metadata is served. `WEB` holds what this cloud's outside world consists of:
+documents by address.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -16,9 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 from lazur.drivers.web.interface import Answer
 from lazur.drivers.web.simulated import SimulatedTransport
 from lazur.lifecycle import control_plane, simulated
+from lazur.lifecycle.control_plane import ControlPlane
 from lazur.lifecycle.project import ROOT
 from lazur.lifecycle.serving import server
 from lazur.lifecycle.site import Site
+from tests.clients.guests import beside
 
 
 class Recorder:
@@ -55,7 +59,16 @@ def main() -> None:
         def recorded(app: Any, *arguments: Any, **more: Any) -> Any:
             return server(Recorder(app, file), *arguments, **more)
 
-        with mock.patch.object(simulated, "server", recorded), mock.patch.object(control_plane, "HttpTransport", lambda: web):
+        executors = simulated._executors
+
+        def with_guests(plane: ControlPlane, site: Site) -> list[asyncio.Task[None]]:
+            return [*executors(plane, site), beside(plane, path.with_name("guests"))]
+
+        with (
+            mock.patch.object(simulated, "server", recorded),
+            mock.patch.object(control_plane, "HttpTransport", lambda: web),
+            mock.patch.object(simulated, "_executors", with_guests),
+        ):
             simulated.run_simulated(Site.load(ROOT / "sites" / "laptop.yaml"), port)
 
 

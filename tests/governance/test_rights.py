@@ -53,6 +53,21 @@ def test_an_assignment_gives_and_its_removal_takes() -> None:
     _world(story)
 
 
+def test_whoever_holds_a_role_in_a_subscription_finds_it() -> None:
+    async def story(door: Door) -> None:
+        group, token = _group_of(door), door.token(WHO)
+
+        async def found() -> list[str]:
+            return [s["subscriptionId"] for s in (await door.ask("GET", "/subscriptions", token=token)).json["value"]]
+
+        assert await found() == []
+        assert (await _assign(door, group, READER)).status == 201
+        assert await found() == [group.subscription]
+        assert (await door.ask("GET", f"/subscriptions/{group.subscription}/resources", token=token)).status != 200
+
+    _world(story)
+
+
 def test_faults_of_an_assignment_come_together() -> None:
     async def story(door: Door) -> None:
         group = _group_of(door)

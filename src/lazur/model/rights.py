@@ -186,6 +186,11 @@ class Rights:
         """The roles that the caller holds at `scope`, by itself or a group, there or above."""
         return self._holding(caller, scope).roles
 
+    def has_below(self, caller: Caller, scope: ArmId) -> bool:
+        """Whether the caller holds any role at something that lies in `scope`."""
+        mine, within = (self._held.get(p, {}) for p in (caller.object_id, *caller.groups)), f"{scope.key}/"
+        return any(place.startswith(within) for held in mine for place in held)
+
     def _holding(self, caller: Caller, scope: ArmId) -> _Holding:
         question = (caller.object_id, caller.groups, scope.key)
         known = self._holdings.get(question)

@@ -38,10 +38,15 @@ def tenants(pipeline: Pipeline, request: Request) -> dict[str, Any]:
 
 
 def subscriptions(pipeline: Pipeline, request: Request) -> dict[str, Any]:
-    """`/subscriptions`: those of the caller's directory that it may read."""
-    caller, may = request.caller, pipeline.authority.may
+    """`/subscriptions`: those of the caller's directory that it may read, or holds a role in: whoever may read one group only
+    finds it by them."""
+    caller, may, rights = request.caller, pipeline.authority.may, pipeline.authority.rights
+
+    def concerns(id: ArmId) -> bool:
+        return may(caller, f"{_SUBSCRIPTIONS}/read", id) or rights.has_below(caller, id)
+
     known = [row for row in pipeline.store.document("subscriptions").content or () if row["tenant"] == caller.tenant]
-    return {"value": [_shown(row) for row in known if may(caller, f"{_SUBSCRIPTIONS}/read", ArmId(row["id"]))]}
+    return {"value": [_shown(row) for row in known if concerns(ArmId(row["id"]))]}
 
 
 def subscription(pipeline: Pipeline, request: Request) -> dict[str, Any]:
