@@ -98,7 +98,7 @@ def _timed(fresh: Callable[[_Hand], Callable[[_Step], int]], steps: Sequence[_St
 
 
 def _ours(clock: _Hand) -> Callable[[_Step], int]:
-    throttle = Throttle(clock)
+    throttle = Throttle(clock, lambda subscription: "t")
 
     def check(step: _Step) -> int:
         try:

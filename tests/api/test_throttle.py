@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from fractions import Fraction
 
@@ -52,7 +53,7 @@ class Model:
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(sorted(METHODS)), st.integers(1, 120)), max_size=30))
 def test_the_buckets_are_exact(steps: list[tuple[int, str, int]]) -> None:
     clock, models = Hand(), {kind: Model(kind) for kind in LIMITS}
-    throttle = Throttle(clock)
+    throttle = Throttle(clock, lambda subscription: "t")
     for pause, method, count in steps:
         clock.eighths += pause
         for _ in range(count):
@@ -67,7 +68,7 @@ def test_the_buckets_are_exact(steps: list[tuple[int, str, int]]) -> None:
 
 
 def test_a_subscription_has_fifteen_times_what_one_has() -> None:
-    throttle, passed = Throttle(Hand()), 0
+    throttle, passed = Throttle(Hand(), lambda subscription: "t"), 0
     for principal in range(20):
         for _ in range(LIMITS["writes"].size):
             try:
@@ -80,6 +81,17 @@ def test_a_subscription_has_fifteen_times_what_one_has() -> None:
     assert throttle.take("GET", "t", "", "p0") == ("x-ms-ratelimit-remaining-tenant-reads", "249")
 
 
+def test_another_directorys_subscription_is_not_used_up_and_made_up_ones_give_nothing_more() -> None:
+    throttle, passed = Throttle(Hand(), lambda subscription: "t" if subscription == "s" else ""), 0
+    for n in range(2 * LIMITS["writes"].size):
+        for subscription in ("s", f"made-up-{n}"):
+            with contextlib.suppress(LazurError):
+                throttle.take("PUT", "elsewhere", subscription, "bob")
+                passed += 1
+    assert passed == LIMITS["writes"].size
+    assert throttle.take("PUT", "t", "s", "ann") == ("x-ms-ratelimit-remaining-subscription-writes", "199")
+
+
 async def _group(cloud: Cloud) -> None:
     await cloud.with_group("rg")
 
@@ -88,7 +100,7 @@ async def _group(cloud: Cloud) -> None:
 def test_at_the_front_door(on: bool) -> None:
     async def main(door: Door) -> None:
         path = f"/subscriptions/{door.plane.stamp.subscription}/resourceGroups/rg"
-        door.plane.app.arm.throttle = Throttle(door.cloud.clock) if on else None
+        door.plane.app.arm.throttle = Throttle(door.cloud.clock, door.plane.authority.directory_of) if on else None
         answers = [await door.ask("DELETE", path + "/providers/Microsoft.Authorization/locks/none") for _ in range(201)]
         assert {a.status for a in answers[:200]} == {204}
         if not on:

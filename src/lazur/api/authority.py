@@ -56,11 +56,15 @@ class Authority:
 
     def tenant_of(self, scope: ArmId) -> str:
         """The directory that `scope` belongs to; empty for a subscription nobody has."""
+        return self.directory_of(scope.subscription.lower()) if scope.subscription else scope.tenant
+
+    def directory_of(self, subscription: str) -> str:
+        """The directory that a subscription, by its id in small letters, belongs to; empty when nobody has it."""
         edition = self._store.edition(SUBSCRIPTIONS)
         if edition != self._tenants[0]:
             rows = self._store.document(SUBSCRIPTIONS).content or ()
             self._tenants = (edition, {row["id"]: row["tenant"] for row in rows})
-        return self._tenants[1].get(scope.subscription.lower(), "") if scope.subscription else scope.tenant
+        return self._tenants[1].get(subscription, "")
 
     def assign(self, *standing: Assignment) -> None:
         """Replace what holds without being stored."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lazur.kernel.clock import Clock
@@ -59,15 +59,20 @@ class Bucket:
 class Throttle:
     """The buckets of one front door. They are in memory: a restart forgives."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, directory_of: Callable[[str], str]) -> None:
+        """`directory_of` says whose a subscription is."""
         self._clock = clock
+        self._directory_of = directory_of
         self._buckets: OrderedDict[tuple[str, str, str], Bucket] = OrderedDict()
 
     def take(self, method: str, tenant: str, subscription: str, principal: str) -> tuple[str, str]:
         """Let one request through: the header that tells what is left. Raises 429 with the seconds to wait.
 
-        Without a `subscription` it counts against the principal in its directory.
+        Without a `subscription` it counts against the principal in its directory. So it does with one that is not of that
+        directory: nobody uses up another's, and names that are made up give no more requests.
         """
+        if subscription and self._directory_of(subscription) != tenant:
+            subscription = ""
         kind, now = _KINDS.get(method, "writes"), self._clock.monotonic()
         own = self._bucket((kind, subscription or tenant, principal), LIMITS, now)
         if not own.fill(now):

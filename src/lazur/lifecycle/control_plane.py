@@ -215,7 +215,7 @@ class ControlPlane:
 
         arm = ArmApp(
             Routes(self.pipeline), authenticate, self._anonymous, self.ids,
-            self._challenge, Throttle(self.clock) if self.stamp.throttled else None,
+            self._challenge, Throttle(self.clock, self.authority.directory_of) if self.stamp.throttled else None,
         )  # fmt: skip
         stage = Stage(identity.directory, self.endpoints, self.clock, self.ids)
         graph = Router(routes=graph_app.routes(stage, verifier))
