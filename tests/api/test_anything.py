@@ -21,7 +21,7 @@ from tests.cloud.cloud import Cloud, World
 from tests.conformance.examples import BY_NAME, NAMES, Maker
 
 EXAMPLES = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 WORDS = (
     "", "x", "default", "10.0.0.0/24", "10.0.0.4", "::/0", "..", "/", "/subscriptions/s", "*", "80-90", "Tcp", "Standard",

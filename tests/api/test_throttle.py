@@ -7,7 +7,7 @@ from datetime import datetime
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lazur.api.throttle import LIMITS, Throttle
@@ -49,7 +49,6 @@ class Model:
         return int(self.tokens)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(sorted(METHODS)), st.integers(1, 120)), max_size=30))
 def test_the_buckets_are_exact(steps: list[tuple[int, str, int]]) -> None:
     clock, models = Hand(), {kind: Model(kind) for kind in LIMITS}

@@ -17,7 +17,8 @@ def ask(folder: Path, command: Sequence[str], device: Path = Path("/dev/null")) 
     images.mkdir(exist_ok=True)
     if not (images / "tiny-test.qcow2").exists():
         (images / "tiny-test.qcow2").symlink_to(tools.tiny_image())
-    probe = Probe(command, tools.environment(), folder / "verdict", images, device)
+    # Emulated, and on a busy machine, a boot takes longer than one by KVM may.
+    probe = Probe(command, tools.environment(), folder / "verdict", images, device, patience=300.0)
     return asyncio.run(probe.accelerator(SystemClock()))
 
 

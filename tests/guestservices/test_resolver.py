@@ -126,7 +126,7 @@ def test_long_answers_are_cut_for_udp_and_whole_for_tcp(tmp_path: Path) -> None:
     assert whole is not None and len(texts(dns.message.from_wire(whole))) == 119
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.binary(max_size=600))
 @example(b"\0" * 12)
 @example(b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01")

@@ -183,7 +183,7 @@ def test_http_closes_who_is_silent() -> None:
     assert asyncio.run(talk(b"GET / HT", VirtualClock())) == b""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300))
 def test_http_survives_any_bytes(data: bytes) -> None:
     async def scenario() -> None:

@@ -57,7 +57,7 @@ def test_the_control_plane_passes_its_tests_on_the_images_python(tmp_path: Path)
     place = tmp_path / "place"
     place.mkdir()
     path = f"PYTHONPATH=/{LIBRARIES}:/{SOURCES}:/opt/lazur:/tools"
-    pytest_run = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=/opt/lazur", "-c", "/dev/null"]
+    pytest_run = ["-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", "--rootdir=/opt/lazur", "-c", "/dev/null"]
     inside = [path, f"python{PYTHON}", *pytest_run, "--import-mode=importlib", *(f"/opt/lazur/{s}" for s in _SUITES)]
     layers = [str(package_layer(cache_root())), str(root), str(place), str(ROOT), str(_tools(tmp_path / "tools"))]
     command = ["unshare", "-m", "sh", "-c", _SCRIPT, "sh", *layers, *inside]

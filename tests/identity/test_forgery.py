@@ -123,7 +123,7 @@ def test_public_key_as_secret(made: Stamp, good: str, alg: str, encoding: str) -
         {"zip": "DEF"},
         {"cty": "JWT"},
     ],
-    ids=str,
+    ids=",".join,
 )
 def test_a_key_of_the_token_s_own_choice(made: Stamp, good: str, header: dict[str, Any]) -> None:
     for key in (STRANGER, made.keys.signing()):

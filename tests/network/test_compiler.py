@@ -66,7 +66,7 @@ def test_everything_compiles() -> None:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_order_does_not_matter(chance: random.Random) -> None:
     shuffled = world()
     chance.shuffle(shuffled)
@@ -74,7 +74,7 @@ def test_order_does_not_matter(chance: random.Random) -> None:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_a_compiler_remembers_changes_no_result(chance: random.Random) -> None:
     compiler, everything = Compiler(), world()
     for _ in range(6):
@@ -302,7 +302,7 @@ def test_names_are_forward_and_reverse_and_left_to_own_servers() -> None:
 
 
 @given(st.sets(st.integers(0, 10)), st.sets(st.integers(0, 10)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_diff_leads_from_any_state_to_any_other(before: set[int], after: set[int]) -> None:
     everything = world()
     old = compiled([x for n, x in enumerate(everything) if n in before]).rows

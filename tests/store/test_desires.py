@@ -164,7 +164,7 @@ _STEPS = strategies.lists(
 )
 
 
-@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(_STEPS)
 def test_generations_only_grow(steps: list[object]) -> None:
     """Against a model: wanted sets and answers in any order."""

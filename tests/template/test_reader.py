@@ -137,7 +137,6 @@ _JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(), _JSON, max_size=4))
-@settings(deadline=None)
 def test_json_reads_the_same_by_both_ways(value: dict[str, Any]) -> None:
     text = json.dumps(value)
     assert read_body(text.encode()) == value
@@ -146,7 +145,7 @@ def test_json_reads_the_same_by_both_ways(value: dict[str, Any]) -> None:
 
 @given(st.text(alphabet='{}[]":,\'\\/* \n\tabut0123.-eE$_#\u00e4', max_size=60) | st.text(max_size=40))
 @example('{"a":"\\ud800"}')
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_no_text_breaks_the_reader(text: str) -> None:
     for raw in (text.encode(errors="surrogatepass"), f"{{{text}}}".encode(errors="surrogatepass")):
         Locator(raw)("x")
@@ -155,7 +154,6 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 
 @given(st.binary(max_size=60))
-@settings(deadline=None)
 def test_no_bytes_break_the_reader(raw: bytes) -> None:
     with suppress(LazurError):
         read_body(raw)

@@ -52,7 +52,7 @@ class Anything(Live):
 
 
 @given(_EXPRESSIONS)
-@settings(deadline=None, max_examples=1500)
+@settings(max_examples=1500)
 def test_any_call_gives_a_value_or_a_refusal(text: str) -> None:
     for lookup in (None, Anything()):
         with suppress(LazurError):
@@ -60,7 +60,7 @@ def test_any_call_gives_a_value_or_a_refusal(text: str) -> None:
 
 
 @given(st.text(alphabet="abf('\")[],.{}0-9 \\n$", max_size=60) | st.text(max_size=30))
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_any_text_parses_or_is_refused(text: str) -> None:
     with suppress(LazurError):
         evaluate(f"[{text}]", _SCOPE)
@@ -112,7 +112,7 @@ _RESOURCES = st.fixed_dictionaries(
     st.dictionaries(_KEYS, _TREES, max_size=3),
     st.dictionaries(_KEYS, _TREES, max_size=3),
 )
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=600)
 def test_any_template_is_deployed_or_refused(
     resources: Any, parameters: Any, variables: Any, outs: Any, given_values: Any, more: Any
 ) -> None:
@@ -141,7 +141,7 @@ def test_units_and_back(text: str) -> None:
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False), st.text(alphabet="0#.,%;eE+-'\"x N2DFGXPCR9", max_size=8))
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_any_number_format(value: float, form: str) -> None:
     with suppress(dotnet_numbers.BadFormat):
         assert isinstance(dotnet_numbers.write(value, form), str)
@@ -153,7 +153,6 @@ def test_any_date_format(value: Any, form: str) -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.floats(allow_nan=False, allow_infinity=False), max_size=4))
-@settings(deadline=None)
 def test_our_json_is_json(value: dict[str, Any]) -> None:
     try:
         assert read_body(to_json(value).encode(errors="surrogatepass")) == value

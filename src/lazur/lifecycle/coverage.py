@@ -5,31 +5,29 @@ Pure but for finding the providers. Must never say anything that the declaration
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import lazur.providers
 from lazur.api.openapi import documents, patterns
 from lazur.kernel.errors import LazurError
-from lazur.model.registry import AnyResource, Provider, Registry
+from lazur.model.registry import AnyResource, Registry
 
 BEGIN = "<!-- made by `./lazur docs`: begin -->"
 END = "<!-- made by `./lazur docs`: end -->"
-_PARAMETER = re.compile(r"\(\?P<(\w+)>[^)]*\)")
 
 
 def table(registry: Registry) -> str:
-    """Every resource type with its children, actions and answers, then the deepest of the read-only lists."""
+    """Every resource type with its children, actions and answers, then where all other operations are found."""
     lines = [
         "| Resource type | Children with routes of their own | Actions and views | Created, updated, deleted |",
         "|---|---|---|---|",
     ]
     lines += [_row(declared) for declared in registry.types()]
-    lists = sorted(_lists(registry.providers.values()))
-    # A list further up is part of the address of the one below it.
-    deepest = [path for path in lists if not any(other.startswith(f"{path}/") for other in lists)]
-    return "\n".join([*lines, "", f"Read-only lists, with every level above: {', '.join(f'`{path}`' for path in deepest)}."])
+    count = len(Operations(documents(registry)).names)
+    others = "the lists at every level, tags, moves, exports, permissions, features, the activity log and more"
+    said = f"With {others} these are {count} operations. Each is in [docs/conformance.md](docs/conformance.md)."
+    return "\n".join([*lines, "", said])
 
 
 def inserted(text: str, content: str) -> str:
@@ -59,18 +57,6 @@ def _row(declared: AnyResource) -> str:
     statuses = f"{answers.create}, {answers.update}, {answers.delete}"
     ending = "" if answers.asynchronous else ", at once"
     return f"| {declared.type} | {children} | {', '.join(posts + views)} | {statuses}{ending} |"
-
-
-def _lists(providers: Iterable[Provider]) -> Iterator[str]:
-    for provider in providers:
-        for route in provider.routes:
-            above = "" if route.pattern.startswith("/") else f"{provider.namespace}/"
-            verb = "" if route.method == "GET" else f"{route.method} "
-            yield f"{verb}{above}{_PARAMETER.sub(_braced, route.pattern)}"
-
-
-def _braced(parameter: re.Match[str]) -> str:
-    return f"{{{parameter[1]}}}"
 
 
 # -- conformance ------------------------------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
-"""`lazur test`: the form check, then the tests. Must never report success when either failed."""
+"""`lazur test`: the form check, then the tests: side by side what may be, one by one what needs the machine.
+
+Must never report success when any of it failed.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +22,13 @@ from lazur.lifecycle.host_image import ensure_host_image
 from lazur.lifecycle.project import ROOT, cache_root
 from lazur.lifecycle.tool import Report
 
-_MACHINE_TESTS = ("tests/host", "tests/rack", "tests/clients")
+# One at a time: a machine carries one rack, and what survives a kill within seconds must not share its cores.
+_MACHINE_TESTS = ("tests/host", "tests/rack")
+_PRIVILEGED_TESTS = (*_MACHINE_TESTS, "tests/clients")
+# Files side by side, each by one worker: what its tests share is made once.
+_PARALLEL: Sequence[str] = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile")
+_INTERRUPTED = 2
+"""pytest's exit code when somebody wanted it to end."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -31,14 +40,28 @@ def command(unit: bool, pytest_arguments: tuple[str, ...]) -> None:
     if form:
         # Said before the tests, whose own summary stays the last line.
         click.echo("lazur test: the form check FAILED, see above, and so will this run; the tests follow", err=True)
-    pytest = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache_root() / 'pytest'}"]
-    if unit:
-        pytest += [f"--ignore={folder}" for folder in _MACHINE_TESTS]
-    elif os.geteuid() == 0:
+    if not unit and os.geteuid() == 0:
         _download()
+    left_out = [f"--ignore={folder}" for folder in (_PRIVILEGED_TESTS if unit else _MACHINE_TESTS)]
+    if pytest_arguments:
+        failed = _pytest(*(left_out if unit else ()), *pytest_arguments)
+    else:
+        failed = _pytest(*_PARALLEL, *left_out)
+        if not unit and failed != _INTERRUPTED:
+            failed = _pytest(*_MACHINE_TESTS) or failed
+    sys.exit(failed or form)
+
+
+def _pytest(*arguments: str) -> int:
+    """Run it; its exit code."""
+    command = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache_root() / 'pytest'}", *arguments]
     environment = {**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(cache_root() / "hypothesis")}
-    tests = subprocess.run([*pytest, *pytest_arguments], cwd=ROOT, env=environment, check=False).returncode
-    sys.exit(tests or form)
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as tests:
+        try:
+            return tests.wait()
+        except KeyboardInterrupt:
+            # It has heard that too, tidies up and says where it stood.
+            return tests.wait()
 
 
 def _download() -> None:

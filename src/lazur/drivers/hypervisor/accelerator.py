@@ -36,6 +36,7 @@ class Probe:
     verdict: Path
     images: Path
     device: Path = Path("/dev/kvm")
+    patience: float = BOOT_LIMIT_SECONDS
 
     async def accelerator(self, clock: Clock) -> str:
         """"kvm" or "tcg". Boots a guest the first time; later answers come from `verdict`."""
@@ -77,7 +78,7 @@ class Probe:
                 stderr=asyncio.subprocess.DEVNULL,
                 env=dict(self.environment) if self.environment is not None else None,
             )
-            deadline = clock.monotonic() + BOOT_LIMIT_SECONDS
+            deadline = clock.monotonic() + self.patience
             try:
                 while process.returncode is None and clock.monotonic() < deadline:
                     if serial.exists() and _SIGN in serial.read_bytes():
