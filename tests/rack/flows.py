@@ -261,6 +261,18 @@ class Cloud:
             with error:
                 return error.code, error.read()
 
+    def status(self, method: str, path: str, token: str) -> int:
+        """How a request with somebody else's token is answered."""
+        context = ssl.create_default_context(cafile=str(self.rack.paths.pki / "ca.pem"))
+        url = f"{self._client.management}{path}?api-version=2024-11-01"
+        asked = urllib.request.Request(url, method=method, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(asked, context=context, timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
     def serial(self, vm: str) -> str:
         """A machine's serial log, as a customer gets it."""
         links = self.post(vm, "retrieveBootDiagnosticsData")

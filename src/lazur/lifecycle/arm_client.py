@@ -36,6 +36,7 @@ class ArmClient:
         self._token = ""
         self._expires = 0.0
         self.subscription = f"/subscriptions/{credentials['subscription_id']}"
+        self.management: str = self._endpoints["management"]
 
     @classmethod
     def of_file(cls, path: Path, ca: Path, clock: Clock, *, administrator: bool = False) -> ArmClient:
