@@ -27,7 +27,7 @@ def _text(value: Any) -> bool:
 
 
 def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+    return isinstance(value, list) and all(isinstance(v, str) or type(v) is int for v in value)
 
 
 def _object(value: Any) -> bool:
@@ -89,6 +89,8 @@ def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[D
     for name in ("tags", *sorted(declared.envelope)):
         if name.lower() in lowered:
             out[name] = lowered[name.lower()]
+    if "zones" in out:
+        out["zones"] = [str(zone) for zone in out["zones"]]
     if declared.tracked:
         out["location"] = stamp.region
     if declared.has_identity:

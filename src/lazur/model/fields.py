@@ -25,21 +25,25 @@ class Model(BaseModel):
     """An object of a resource document. Fields are snake_case here and camelCase on the wire."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True, use_attribute_docstrings=True
+        alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True, use_attribute_docstrings=True,
+        # As ARM reads: templates give ports and the like as numbers where Azure's models have texts.
+        coerce_numbers_to_str=True,
     )
     read_only: ClassVar[frozenset[str]] = frozenset()
     """Wire names the cloud reports and clients may send back; ignored on input."""
+    blank: ClassVar[frozenset[str]] = frozenset()
+    """Wire names of texts that may be empty, which says as much as leaving them out."""
 
     @model_validator(mode="before")
     @classmethod
     def _as_arm_reads(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        names, ignored = _spelling(cls)
+        names, ignored, blank = _spelling(cls)
         out: dict[str, Any] = {}
         for key, value in data.items():
             name = str(key)
-            if value is not None and name.lower() not in ignored:
+            if value is not None and name.lower() not in ignored and (value != "" or name.lower() not in blank):
                 out[names.get(name.lower(), name)] = value
         return out
 
@@ -55,9 +59,9 @@ def _wire_names(cls: type[Model]) -> Mapping[str, str]:
 
 
 @cache
-def _spelling(cls: type[Model]) -> tuple[dict[str, str], frozenset[str]]:
-    aliases = _wire_names(cls).values()
-    return {a.lower(): a for a in aliases}, frozenset(n.lower() for n in cls.read_only)
+def _spelling(cls: type[Model]) -> tuple[dict[str, str], frozenset[str], frozenset[str]]:
+    ignored, blank = (frozenset(n.lower() for n in names) for names in (cls.read_only, cls.blank))
+    return {a.lower(): a for a in _wire_names(cls).values()}, ignored, blank
 
 
 class Caseless:

@@ -33,6 +33,7 @@ class FrontendSpec(Model):
     read_only: ClassVar[frozenset[str]] = frozenset(
         {"provisioningState", "inboundNatRules", "inboundNatPools", "outboundRules", "loadBalancingRules"}
     )
+    blank: ClassVar[frozenset[str]] = frozenset({"privateIPAddress"})
     public_ip_address: Annotated[
         SubResource | None, Field(alias="publicIPAddress"), Ref(f"{NETWORK}/publicIPAddresses", exclusive=True)
     ] = None
@@ -69,6 +70,7 @@ class ProbeSpec(Model):
     """How a member shows that it is well."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"provisioningState", "loadBalancingRules"})
+    blank: ClassVar[frozenset[str]] = frozenset({"requestPath"})
     protocol: Annotated[Literal["Tcp", "Http", "Https"], Caseless()]
     port: Annotated[int, Field(ge=1, le=65535)]
     request_path: str | None = None

@@ -20,6 +20,7 @@ class IPConfigurationSpec(Model):
     """One address of the interface."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"provisioningState", "privateLinkConnectionProperties"})
+    blank: ClassVar[frozenset[str]] = frozenset({"privateIPAddress"})
     subnet: Annotated[SubResource | None, Ref(f"{NETWORK}/virtualNetworks/subnets")] = None
     private_ip_address: Annotated[Address | None, Field(alias="privateIPAddress")] = None
     """The address; chosen by the cloud unless the allocation is static."""

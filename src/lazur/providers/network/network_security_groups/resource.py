@@ -52,6 +52,9 @@ class SecurityRuleSpec(Model):
     """Who may talk to whom."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"provisioningState"})
+    blank: ClassVar[frozenset[str]] = frozenset(
+        {"sourceAddressPrefix", "sourcePortRange", "destinationAddressPrefix", "destinationPortRange"}
+    )
     description: Annotated[str, Field(max_length=140)] = ""
     protocol: Annotated[Literal["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"], Caseless()]
     source_address_prefix: Where | None = None

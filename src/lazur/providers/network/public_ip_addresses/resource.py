@@ -20,6 +20,7 @@ class DnsSettings(Model):
     """A name for the address."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"fqdn"})
+    blank: ClassVar[frozenset[str]] = frozenset({"domainNameLabel"})
     domain_name_label: Annotated[str | None, Field(pattern=LABEL)] = None
 
 

@@ -35,6 +35,7 @@ class SubnetSpec(Model):
     read_only: ClassVar[frozenset[str]] = frozenset(
         {"provisioningState", "ipConfigurations", "purpose", "privateEndpoints", "ipConfigurationProfiles"}
     )
+    blank: ClassVar[frozenset[str]] = frozenset({"addressPrefix"})
     address_prefix: Prefix | None = None
     address_prefixes: list[Prefix] = []
     network_security_group: Annotated[SubResource | None, Ref(NSG)] = None

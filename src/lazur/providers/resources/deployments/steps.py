@@ -11,6 +11,7 @@ from typing import Any
 
 from lazur.kernel.clock import rfc3339
 from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
 from lazur.model.documents import SUCCEEDED, Record
 from lazur.providers.resources.deployments.hiding import hidden, texts
 from lazur.providers.resources.deployments.run import CREATE, READ, Run, Step, nested_seal, unsealed
@@ -140,7 +141,15 @@ async def answer(run: Run, question: Question) -> dict[str, Any]:
     if not question.full:
         inner: dict[str, Any] = shown["properties"]
         return inner
-    return {**shown, "apiVersion": question.api_version, "resourceId": shown["id"].partition("/providers/")[2]}
+    return {**shown, **_whereabouts(run, id), "apiVersion": question.api_version,
+            "resourceId": shown["id"].partition("/providers/")[2]}  # fmt: skip
+
+
+def _whereabouts(run: Run, id: ArmId) -> dict[str, str]:
+    """What else a whole reference tells: where the resource lies, and for a deployment its scope."""
+    named = {"subscriptionId": id.subscription, "resourceGroupName": id.group}
+    named["scope"] = str(id.scope) if id.type.lower() == run.record.type else None
+    return {name: value for name, value in named.items() if value}
 
 
 async def all_outputs(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
