@@ -53,6 +53,9 @@ BAD = [
     Bad("GET", f"{SUB}/resourceGroups/none", 404, "ResourceGroupNotFound"),
     Bad("GET", f"{SUB}/resourceGroups/none/providers/Microsoft.Compute/disks", 404, "ResourceGroupNotFound"),
     Bad("DELETE", f"{SUB}/resourceGroups/none", 404, "ResourceGroupNotFound"),
+    # Signed links that nobody signed.
+    *(Bad("GET", "/artifacts/a/serial.log", 403, "AuthenticationFailed", query=q)
+      for q in ("", "st=1&se=99999999999&sig=%C3%A9", "st=%C2%B2&se=1&sig=a", "st=1&se=" + "9" * 5000 + "&sig=a")),
     # Ids that are none, however they are written.
     *(Bad(m, f"{IP}/{n}", 400, "InvalidResourceId") for m in ("GET", "PUT", "DELETE")
       for n in ("..", "%2e%2e", ".", "%252e%252e", "a%00b", "a%0ab", "a%3fb", "a%23b", "a%5cb", "x" * 261)),

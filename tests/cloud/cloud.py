@@ -106,6 +106,16 @@ class Trouble:
         """Before the store writes: what takes time here lets others go between a decision and its commit."""
 
 
+class SlowDisk(Trouble):
+    """A disk that takes its time each time."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+
+    async def disk(self) -> None:
+        await self._clock.sleep(0.1)
+
+
 class _SlowStore:
     """A store whose disk takes its time, as real ones do."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
+from lazur.kernel.clock import VirtualClock
+from lazur.kernel.simulation import run_virtual
 from lazur.model.armid import ArmId
-from lazur.model.rights import OWNER
+from lazur.model.rights import OWNER, Assignment
 from tests.api.front import ELSEWHERE, Answer, Door, at_the_door, world_of
-from tests.cloud.cloud import Cloud
+from tests.cloud.cloud import Cloud, SlowDisk
 
 ROLES, HELD, LOCKS = (f"Microsoft.Authorization/{t}" for t in ("roleDefinitions", "roleAssignments", "locks"))
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -245,3 +248,24 @@ def test_a_management_group_gets_another_name_and_another_place() -> None:
         assert (await door.ask("PATCH", str(root.resource(low.type, "none")), {"displayName": "x"})).status == 404
 
     _world(main)
+
+
+def test_who_may_make_a_group_below_one_does_not_take_over_anothers() -> None:
+    world = world_of("a group", _group)
+
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock, world=world, trouble=SlowDisk(clock)).start()
+        door, root = Door(cloud), ArmId(tenant=cloud.plane.stamp.tenant)
+        theirs, wanted = (root.resource("Microsoft.Management/managementGroups", n) for n in ("theirs", "wanted"))
+        assert (await door.put(theirs, {"properties": {"displayName": "Theirs"}})).status == 200
+        bob = door.token(WHO)
+        door.assign(Assignment(WHO, OWNER, theirs.key))
+        below = {"properties": {"displayName": "Bob's", "details": {"parent": {"id": str(theirs)}}}}
+        ann, late = await asyncio.gather(
+            door.put(wanted, {"properties": {"displayName": "Ann's"}}), door.ask("PUT", str(wanted), below, token=bob)
+        )
+        assert (ann.status, late.status) == (200, 412)
+        assert (await door.get(wanted))["properties"]["displayName"] == "Ann's"
+        await cloud.stop()
+
+    run_virtual(main, world.clock())

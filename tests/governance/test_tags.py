@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from lazur.kernel.clock import VirtualClock
+from lazur.kernel.simulation import run_virtual
 from lazur.model.armid import ArmId
 from lazur.model.rights import Assignment, Role
 from tests.api.front import Door, at_the_door, world_of
-from tests.cloud.cloud import Cloud
+from tests.cloud.cloud import Cloud, SlowDisk
 
 ADDRESS = {"location": "local", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
 WHO = "00000000-0000-4000-8000-00000000000a"
@@ -42,6 +46,23 @@ def test_replace_merge_and_delete_at_every_scope() -> None:
         assert (await door.get(path))["properties"]["tags"] == {}
 
     at_the_door(world_of("an address", _address), story)
+
+
+def test_tags_merged_at_the_same_time_are_all_there() -> None:
+    world = world_of("an address", _address)
+
+    async def main(clock: VirtualClock) -> None:
+        cloud = await Cloud(clock, world=world, trouble=SlowDisk(clock)).start()
+        door = Door(cloud)
+        for scope in _targets(door):
+            path = f"{scope}/providers/Microsoft.Resources/tags/default"
+            bodies = [{"operation": "Merge", "properties": {"tags": {f"t{n}": "x"}}} for n in range(4)]
+            answers = await asyncio.gather(*(door.ask("PATCH", path, body) for body in bodies))
+            assert [a.status for a in answers] == [200] * 4
+            assert (await door.get(path))["properties"]["tags"] == {f"t{n}": "x" for n in range(4)}
+        await cloud.stop()
+
+    run_virtual(main, world.clock())
 
 
 def test_the_right_to_tag_is_enough_and_nothing_more() -> None:

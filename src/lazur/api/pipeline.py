@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from lazur.api.authority import Authority
@@ -33,6 +33,7 @@ from lazur.model.stamp import Stamp
 from lazur.store.interface import Store
 
 _ATTEMPTS = 8
+T = TypeVar("T")
 Seal = Callable[[bytes, str], str]
 Needs = Sequence[tuple[str, ArmId]]
 """Actions, each with the scope it must be held at."""
@@ -92,8 +93,8 @@ class Pipeline:
         self._permit(caller, needs or [(right(id.type, "write"), id)])
         self.authority.unlocked(id)
         body = await self._prepared(id, body)
-        return await self._attempt(
-            id, lambda: self._write(caller, id, self._keeping(id, body), api_version, if_match, if_none_match)
+        return await self.in_turn(
+            self._turn(id), lambda: self._write(caller, id, self._keeping(id, body), api_version, if_match, if_none_match)
         )
 
     def _keeping(self, id: ArmId, body: Any) -> Any:
@@ -124,12 +125,12 @@ class Pipeline:
             return await self._put_child(caller, id, embedded[1], body, api_version, if_match, if_none_match)
         return await self._put(caller, id, body, api_version, if_match, if_none_match)
 
-    async def _attempt(self, id: ArmId, step: Callable[[], Awaitable[Accepted]]) -> Accepted:
+    async def in_turn(self, name: str, step: Callable[[], Awaitable[T]]) -> T:
         """Run `step`, again from its first read whenever somebody else was faster.
 
-        Requests that write the same document take turns: they could only defeat one another.
+        Those who write the document of that key or name take turns: they could only defeat one another.
         """
-        lock = self._turns.setdefault(self.registry.document_of(id).key, asyncio.Lock())
+        lock = self._turns.setdefault(name, asyncio.Lock())
         async with lock:
             for attempt in range(_ATTEMPTS):
                 try:
@@ -139,6 +140,9 @@ class Pipeline:
                         raise
         raise AssertionError("unreachable")
 
+    def _turn(self, id: ArmId) -> str:
+        return self.registry.document_of(id).key
+
     def _permit(self, caller: Caller, needs: Needs) -> None:
         for action, scope in needs:
             self.authority.authorise(caller, action, scope)
@@ -146,16 +150,23 @@ class Pipeline:
     async def patch(
         self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", needs: Needs = ()
     ) -> Accepted:
-        """Merge `body` into the stored document (RFC 7396; tags are replaced as a whole) and go the way of a PUT."""
+        """Merge `body` into the stored document (RFC 7396; tags are replaced as a whole) and go the way of a PUT.
+
+        `body` may be a function: it is given the document as it is then.
+        """
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
         self._permit(caller, needs or [(right(id.type, "write"), id)])
         self.authority.unlocked(id)
-        return await self._attempt(id, lambda: self._write(caller, id, self._merged(id, body), api_version, if_match))
+        return await self.in_turn(
+            self._turn(id), lambda: self._write(caller, id, self._merged(id, body), api_version, if_match)
+        )
 
     def _merged(self, id: ArmId, body: Any) -> Any:
         """What `body` makes of the document as it is now."""
-        current = json.loads(json.dumps(dict(self.stored(id).body)))
+        record = self.stored(id)
+        body = body(record) if callable(body) else body
+        current = json.loads(json.dumps(dict(record.body)))
         if isinstance(body, dict) and any(k.lower() == "tags" for k in body):
             current.pop("tags", None)
         merged: dict[str, Any] = _merge(current, body)
@@ -396,8 +407,10 @@ class Pipeline:
         embedded = self.registry.embedded(id)
         if embedded is not None:
             child = embedded[1]
-            return await self._attempt(id, lambda: self._delete_child(caller, id, child, api_version, if_match))
-        return await self._attempt(id, lambda: self._delete(caller, id, if_match))
+            return await self.in_turn(
+                self._turn(id), lambda: self._delete_child(caller, id, child, api_version, if_match)
+            )
+        return await self.in_turn(self._turn(id), lambda: self._delete(caller, id, if_match))
 
     async def _delete_child(self, caller: Caller, id: ArmId, child: Embedded, version: str, if_match: str) -> Accepted:
         parent = self.store.get(id.parent.key)
@@ -472,7 +485,7 @@ class Pipeline:
             await self.store.commit(Change(records=[changed], operations=[operation] if operation else (), events=[told]))
             return Accepted(changed, False, operation, did.body)
 
-        return await self._attempt(id, step)
+        return await self.in_turn(self._turn(id), step)
 
     def _intended(self, caller: Caller, record: Record, action: Action, did: Act) -> tuple[Record, Operation | None]:
         changed = record.with_(intent=dict(did.intent or {}), version=record.version + 1, changed=self.clock.now())

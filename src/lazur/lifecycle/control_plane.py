@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -74,6 +75,7 @@ log = logger("control_plane")
 _ARTIFACTS = "/artifacts/"
 _OPENAPI = "/metadata/openapi/"
 _LINK_LIFE = timedelta(hours=2)
+_SECONDS = re.compile(r"[0-9]{1,12}")
 SYSTEM = Caller("", "00000000-0000-0000-0000-00000000feed", "the stamp itself", "System", operator=True)
 SYSTEM_GROUP = "system"
 
@@ -123,6 +125,10 @@ class DirectoryPrincipals:
         directory = self._live.current.directory(tenant)
         user = directory.user(name) if directory else None
         return user.object_id if user else name if self.kind(tenant, name) else ""
+
+    def directory(self, name: str) -> str:
+        found = self._live.current.tenant(name)
+        return found.id if found else ""
 
     def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
         found = self._live.current.by_id[tenant].tenant
@@ -278,7 +284,7 @@ class ControlPlane:
     async def _artifact(self, name: str, http: Request) -> Response:
         """The file behind a signed link; waits a little for the host to deliver one as new as the link."""
         given = {k: http.query_params.get(k, "") for k in ("st", "se", "sig")}
-        if not (given["st"].isdigit() and given["se"].isdigit()):
+        if not (_SECONDS.fullmatch(given["st"]) and _SECONDS.fullmatch(given["se"]) and given["sig"].isascii()):
             raise LazurError("AuthenticationFailed", "The link lacks its signature.", status=403)
         begin, end = int(given["st"]), int(given["se"])
         good = hmac.compare_digest(given["sig"], self._signature(name, begin, end))

@@ -65,6 +65,10 @@ class Principals(Protocol):
         """The object id of a user by its user principal name, or of whoever has that object id; empty for nobody."""
         ...
 
+    def directory(self, name: str) -> str:
+        """The id of the directory that has this id or domain; empty for none."""
+        ...
+
     def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
         """What a directory is called, and its domains, the default one first."""
         ...

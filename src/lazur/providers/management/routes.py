@@ -121,7 +121,7 @@ async def put_member(pipeline: Pipeline, request: Request, group: str, subscript
     id, member = _id(request, group), ArmId(subscription.lower())
     _permit(pipeline, request.caller, id, member, "write")
     record = pipeline.stored(id)
-    row = await _place(pipeline, request.caller.tenant, member, record.id.name)
+    row = await _place(pipeline, member, record, record.id.name)
     return Response(200, _shown(record, row))
 
 
@@ -131,7 +131,7 @@ async def delete_member(pipeline: Pipeline, request: Request, group: str, subscr
     _permit(pipeline, request.caller, id, member, "delete")
     record = pipeline.stored(id)
     if any(row["id"] == member.subscription for row in _members(pipeline, record)):
-        await _place(pipeline, request.caller.tenant, member, None)
+        await _place(pipeline, member, record, None)
     return Response(204)
 
 
@@ -155,16 +155,22 @@ def _permit(pipeline: Pipeline, caller: Caller, group: ArmId, subscription: ArmI
     pipeline.authority.authorise(caller, "Microsoft.Authorization/roleAssignments/write", subscription)
 
 
-async def _place(pipeline: Pipeline, tenant: str, subscription: ArmId, group: str | None) -> dict[str, Any]:
-    """Write which group the subscription is in; its row."""
-    document = pipeline.store.document(SUBSCRIPTIONS)
-    rows = [dict(row) for row in document.content or ()]
-    for row in rows:
-        if row["id"] == subscription.subscription and row["tenant"] == tenant:
-            row["group"] = group
-            await pipeline.store.commit(Change(documents=[Document(SUBSCRIPTIONS, document.version + 1, rows)]))
-            return row
-    raise LazurError("SubscriptionNotFound", f"The subscription '{subscription.subscription}' could not be found.", status=404)
+async def _place(pipeline: Pipeline, subscription: ArmId, asked: Record, group: str | None) -> dict[str, Any]:
+    """Write which group the subscription is in, as long as the one that was `asked` is there; its row."""
+
+    async def step() -> dict[str, Any]:
+        document = pipeline.store.document(SUBSCRIPTIONS)
+        rows = [dict(row) for row in document.content or ()]
+        for row in rows:
+            if row["id"] == subscription.subscription and row["tenant"] == asked.id.tenant:
+                row["group"] = group
+                written = Document(SUBSCRIPTIONS, document.version + 1, rows)
+                await pipeline.store.commit(Change(documents=[written], requires=[asked.key]))
+                return row
+        message = f"The subscription '{subscription.subscription}' could not be found."
+        raise LazurError("SubscriptionNotFound", message, status=404)
+
+    return await pipeline.in_turn(SUBSCRIPTIONS, step)
 
 
 def _shown(record: Record, row: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +191,9 @@ async def put_group(pipeline: Pipeline, request: Request, group: str) -> Respons
         raise denial(request.caller, write, id)
     needs = [(write, _parent(id, body))] if not here and pipeline.store.get(id.key) is None else []
     conditions = {name.replace("-", "_"): request.headers.get(name, "") for name in ("if-match", "if-none-match")}
+    if needs:
+        # The right over the parent is one to make a group, not to take over what somebody else makes meanwhile.
+        conditions["if_none_match"] = "*"
     accepted = await pipeline.put(request.caller, id, body, request.api_version, needs=needs, **conditions)
     assert accepted.record is not None
     return Response(200, pipeline.presenter.show(accepted.record))

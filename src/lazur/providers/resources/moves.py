@@ -13,7 +13,7 @@ from typing import Any
 
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
-from lazur.kernel.errors import Conflict, LazurError, all_at_once
+from lazur.kernel.errors import LazurError, all_at_once
 from lazur.model.armid import ArmId
 from lazur.model.documents import SUCCEEDED, Change, Record, Reference
 from lazur.model.events import event
@@ -22,7 +22,6 @@ from lazur.model.rights import Caller, denial, is_operators, right
 
 _GROUP = "Microsoft.Resources/subscriptions/resourceGroups"
 _MOST = 800
-_ATTEMPTS = 5
 _NAMED = re.compile(r"\[(/[^\]]*)\]")
 """A key in the path of a reference, where a document says what it refers to by the id itself."""
 
@@ -60,15 +59,13 @@ class _Move:
 
 async def move(pipeline: Pipeline, request: Request) -> Response:
     """`moveResources`: done when it is answered."""
-    for attempt in range(_ATTEMPTS):
-        planned = _planned(pipeline, request, "moveResources")
-        try:
-            await pipeline.store.commit(_change(pipeline, request, planned))
-            break
-        except Conflict:
-            if attempt == _ATTEMPTS - 1:
-                raise
+    await pipeline.in_turn(request.scope.key, lambda: _moved(pipeline, request))
     return Response(204)
+
+
+async def _moved(pipeline: Pipeline, request: Request) -> None:
+    planned = _planned(pipeline, request, "moveResources")
+    await pipeline.store.commit(_change(pipeline, request, planned))
 
 
 def validate(pipeline: Pipeline, request: Request) -> Response:

@@ -7,7 +7,7 @@ never keep a second copy of a tag.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -18,12 +18,14 @@ from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
-from lazur.model.documents import Change, Document
+from lazur.model.documents import Change, Document, Record
 from lazur.model.fields import Caseless, Model
 from lazur.model.registry import Route
 
 _TYPE = "Microsoft.Resources/tags"
 _MOST = 50
+_Kept = dict[str, list[str]]
+_Decide = Callable[[Mapping[str, str]], dict[str, str]]
 
 
 class _Tags(Model):
@@ -42,37 +44,47 @@ def read(pipeline: Pipeline, request: Request) -> dict[str, Any]:
 
 async def replace(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """Make these the tags of a scope, all of them."""
-    return _shown(request.scope, await _put(pipeline, request, dict(_asked(request).properties.tags)))
+    tags = dict(_asked(request).properties.tags)
+    return _shown(request.scope, await _put(pipeline, request, lambda now: tags))
 
 
 async def update(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """Replace the tags, merge some into them, or take some away: those with just these values."""
-    asked, now = _asked(request), dict(_of(pipeline, request.scope))
-    given = asked.properties.tags
+    asked = _asked(request)
+    return _shown(request.scope, await _put(pipeline, request, lambda now: _updated(now, asked)))
+
+
+def _updated(before: Mapping[str, str], asked: _Asked) -> dict[str, str]:
+    given, now = asked.properties.tags, dict(before)
     if asked.operation == "Replace":
-        now = dict(given)
+        return dict(given)
     spelled = {name.lower(): name for name in now}
-    for name, value in given.items() if asked.operation != "Replace" else ():
+    for name, value in given.items():
         known = spelled.get(name.lower(), name)
         if asked.operation == "Merge":
             now[known] = value
         elif now.get(known) == value:
             del now[known]
-    return _shown(request.scope, await _put(pipeline, request, now))
+    return now
 
 
 async def remove(pipeline: Pipeline, request: Request) -> Response:
     """Take all tags of a scope away."""
-    await _put(pipeline, request, {}, "delete")
+    await _put(pipeline, request, lambda now: {}, "delete")
     return Response(204)
 
 
 def _asked(request: Request) -> _Asked:
     asked = request.read_as(_Asked)
-    if len(asked.properties.tags) > _MOST:
-        message = f"The maximum number of tags is {_MOST}; {len(asked.properties.tags)} were given."
-        raise LazurError("InvalidTags", message, target="properties.tags")
+    _few(asked.properties.tags)
     return asked
+
+
+def _few(tags: dict[str, str]) -> dict[str, str]:
+    if len(tags) > _MOST:
+        message = f"The maximum number of tags is {_MOST}; there would be {len(tags)}."
+        raise LazurError("InvalidTags", message, target="properties.tags")
+    return tags
 
 
 def _of(pipeline: Pipeline, scope: ArmId) -> Mapping[str, str]:
@@ -91,18 +103,27 @@ def _has_tags(pipeline: Pipeline, scope: ArmId) -> None:
         raise LazurError("TagsNotSupported", f"'{scope}' is of a type that has no tags.")
 
 
-async def _put(pipeline: Pipeline, request: Request, tags: dict[str, str], verb: str = "write") -> Mapping[str, str]:
-    scope, caller = request.scope, request.caller
+async def _put(pipeline: Pipeline, request: Request, decide: _Decide, verb: str = "write") -> Mapping[str, str]:
+    """Make the tags what `decide` makes of those there are when it is written; the tags after it."""
+    scope = request.scope
     pipeline.authority.unlocked(scope)
     if scope.reach == "subscription":
-        document = pipeline.store.document(SUBSCRIPTIONS)
-        own = (scope.subscription or "").lower()
-        rows = [{**row, "tags": tags} if row["id"] == own else row for row in document.content or ()]
-        await pipeline.store.commit(Change(documents=[Document(SUBSCRIPTIONS, document.version + 1, rows)]))
-        return tags
+        return await pipeline.in_turn(SUBSCRIPTIONS, lambda: _put_subscription(pipeline, scope, decide))
     _has_tags(pipeline, scope)
-    await pipeline.patch(caller, scope, {"tags": tags}, request.api_version, needs=[(f"{_TYPE}/{verb}", scope)])
+
+    def body(record: Record) -> dict[str, Any]:
+        return {"tags": decide(record.body.get("tags") or {})}
+
+    await pipeline.patch(request.caller, scope, body, request.api_version, needs=[(f"{_TYPE}/{verb}", scope)])
     return _of(pipeline, scope)
+
+
+async def _put_subscription(pipeline: Pipeline, scope: ArmId, decide: _Decide) -> Mapping[str, str]:
+    document, tags = pipeline.store.document(SUBSCRIPTIONS), _few(decide(_of(pipeline, scope)))
+    own = (scope.subscription or "").lower()
+    rows = [{**row, "tags": tags} if row["id"] == own else row for row in document.content or ()]
+    await pipeline.store.commit(Change(documents=[Document(SUBSCRIPTIONS, document.version + 1, rows)]))
+    return tags
 
 
 def _shown(scope: ArmId, tags: Mapping[str, str]) -> dict[str, Any]:
@@ -137,29 +158,42 @@ def _count(value: int) -> dict[str, Any]:
 
 async def keep(pipeline: Pipeline, request: Request, name: str, value: str = "") -> dict[str, Any]:
     """Keep a name, or a value of it, for use."""
-    document = pipeline.store.document(_document(request.scope))
-    kept = {n: list(v) for n, v in (document.content or {}).items()}
-    values = kept.setdefault(name, [])
-    if value and value not in values:
-        values.append(value)
-    if kept != (document.content or {}):
-        await pipeline.store.commit(Change(documents=[Document(document.name, document.version + 1, kept)]))
-    shown = _name(request.scope, name, values, Counter())
+
+    def more(kept: _Kept) -> None:
+        values = kept.setdefault(name, [])
+        if value and value not in values:
+            values.append(value)
+
+    kept = await _keep(pipeline, request.scope, more)
+    shown = _name(request.scope, name, kept[name], Counter())
     return shown if not value else next(v for v in shown["values"] if v["tagValue"] == value)
 
 
 async def forget(pipeline: Pipeline, request: Request, name: str, value: str = "") -> Response:
     """Keep a name, or a value of it, no longer; resources that have it keep it."""
-    document = pipeline.store.document(_document(request.scope))
-    kept = {n: list(v) for n, v in (document.content or {}).items()}
-    if name not in kept or (value and value not in kept[name]):
-        return Response(204)
-    if value:
-        kept[name].remove(value)
-    else:
-        del kept[name]
-    await pipeline.store.commit(Change(documents=[Document(document.name, document.version + 1, kept)]))
+
+    def less(kept: _Kept) -> None:
+        if not value:
+            kept.pop(name, None)
+        elif value in kept.get(name, ()):
+            kept[name].remove(value)
+
+    await _keep(pipeline, request.scope, less)
     return Response(204)
+
+
+async def _keep(pipeline: Pipeline, scope: ArmId, change: Callable[[_Kept], None]) -> _Kept:
+    """The names and values a subscription keeps for use, after `change`."""
+
+    async def step() -> _Kept:
+        document = pipeline.store.document(_document(scope))
+        kept = {n: list(v) for n, v in (document.content or {}).items()}
+        change(kept)
+        if kept != (document.content or {}):
+            await pipeline.store.commit(Change(documents=[Document(document.name, document.version + 1, kept)]))
+        return kept
+
+    return await pipeline.in_turn(_document(scope), step)
 
 
 def _document(scope: ArmId) -> str:

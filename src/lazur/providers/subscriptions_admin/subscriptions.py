@@ -30,6 +30,7 @@ _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class _Asked(Model):
     display_name: str = Field(min_length=1, max_length=64)
     tenant_id: str
+    """Id or domain of the directory."""
     owner: str
     """User principal name, or object id of any principal of that directory."""
 
@@ -49,11 +50,12 @@ async def write(pipeline: Pipeline, request: Request, subscription: str) -> Resp
     asked, id, document = request.read_as(_Asked), subscription.lower(), pipeline.store.document(SUBSCRIPTIONS)
     rows = [dict(row) for row in document.content or ()]
     known = next((row for row in rows if row["id"] == id), None)
-    owner = pipeline.principals.named(asked.tenant_id, asked.owner)
+    tenant = pipeline.principals.directory(asked.tenant_id)
+    owner = pipeline.principals.named(tenant, asked.owner)
     faults = []
     if not _GUID.fullmatch(id):
         faults.append(LazurError("InvalidSubscriptionId", f"'{subscription}' is no GUID, as the id of a subscription must be."))
-    if known is not None and known["tenant"] != asked.tenant_id:
+    if known is not None and known["tenant"] != tenant:
         message = f"The subscription belongs to the directory '{known['tenant']}'; that cannot be changed."
         faults.append(LazurError("PropertyChangeNotAllowed", message, target="tenantId", status=409))
     if not owner:
@@ -61,11 +63,11 @@ async def write(pipeline: Pipeline, request: Request, subscription: str) -> Resp
         faults.append(LazurError("OwnerNotFound", message, target="owner"))
     if faults:
         raise all_at_once(faults)
-    row = known if known is not None else {"id": id, "tenant": asked.tenant_id}
+    row = known if known is not None else {"id": id, "tenant": tenant}
     row["name"] = asked.display_name
     rows = rows if known is not None else [*rows, row]
     await pipeline.store.commit(Change(documents=[Document(SUBSCRIPTIONS, document.version + 1, rows)]))
-    await _give(pipeline, request, ArmId(id), asked.tenant_id, owner)
+    await _give(pipeline, request, ArmId(id), tenant, owner)
     return Response(200 if known is not None else 201, _shown(request, row))
 
 
