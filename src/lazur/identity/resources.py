@@ -32,10 +32,7 @@ class _Identified:
         self._held = dict(_belonging(directory.current))
 
     def __getattr__(self, name: str) -> Any:
-        # Reads are the store's own: found here once, they cost nothing more than there.
-        found = getattr(self._store, name)
-        vars(self)[name] = found
-        return found
+        return getattr(self._store, name)
 
     async def commit(self, change: Change) -> None:
         touched = [r.key for r in change.records if r.key in self._held or identity_of(r) is not None]
