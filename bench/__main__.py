@@ -15,7 +15,7 @@ from bench.machine import environment, pin, state
 from bench.pairing import Effort, Figure, Skipped, Wrong
 from lazur.kernel.errors import LazurError
 
-NAMES = ("get", "list", "put", "rights", "throttle", "template", "placement", "port", "vm", "memory")
+NAMES = ("get", "list", "put", "rights", "throttle", "fair", "template", "placement", "port", "vm", "memory")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ VERSION = "2024-11-01"
 
 @dataclass
 class Served:
-    """A running server; `token` and `subscription` of a control plane only."""
+    """A running server; `token`, `subscription` and `tenants` (`bench.tenants`) of a control plane only."""
 
     port: int
     pid: int
     session: aiohttp.ClientSession
     token: str = ""
     subscription: str = ""
+    tenants: dict[str, Any] = field(default_factory=dict)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -83,7 +84,7 @@ async def served(kind: str, body: bytes = b"", prefix: Sequence[str] = ()) -> As
                 raise Wrong(f"the server '{kind}' did not start")
             told = json.loads(line)
             async with aiohttp.ClientSession() as session:
-                found = Served(told["port"], process.pid, session)
+                found = Served(told["port"], process.pid, session, tenants=told.get("tenants", {}))
                 if "credentials" in told:
                     await _sign_in(found, told["credentials"])
                 yield found

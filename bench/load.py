@@ -1,4 +1,4 @@
-"""A closed-loop HTTP/1.1 load generator on raw connections, cheap enough not to be what is measured.
+"""HTTP/1.1 load on raw connections, as fast as it is answered or at a set pace, cheap enough not to be what is measured.
 
 Every answer is checked as it arrives. Must never accept an answer it was not told to expect.
 """
@@ -99,6 +99,34 @@ async def block(port: int, pid: int, seconds: float, connections: int, ask: Ask,
     costs = {"cpu": spent / count * 1e6, "wall": wall / count * 1e6, "rate": count / wall}
     shown = {"p50ms": percentile(tally.latencies, 0.5) * 1e3, "p99ms": percentile(tally.latencies, 0.99) * 1e3}
     return Block(costs, {"operations": count, **shown})
+
+
+async def paced(port: int, seconds: float, rate: float, connections: int, ask: Ask, check: Check) -> Block:
+    """`rate` requests a second, whether or not the ones before were answered in time; costs are the latencies in ms."""
+    clock = SystemClock()
+    begun = clock.monotonic()
+    latencies: list[float] = []
+
+    async def one(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        due = begun + number / rate
+        while due < begun + seconds:
+            # Who waits for the answer before sends late; that wait counts. A timer that rings late does not.
+            early = due - clock.monotonic()
+            if early > 0:
+                await clock.sleep(early)
+            sent = clock.monotonic() if early > 0 else due
+            writer.write(ask(number))
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readexactly(_length(head))
+            latencies.append((clock.monotonic() - sent) * 1e3)
+            if wrong := check(number, int(head[9:12]), body):
+                raise Wrong(wrong)
+            due += connections / rate
+        writer.close()
+
+    await asyncio.gather(*map(one, range(connections)))
+    return Block({"p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99)}, {"operations": len(latencies)})
 
 
 def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:

@@ -1,8 +1,9 @@
 """The servers under load, each a process of its own: `python -m bench.servers KIND FOLDER`.
 
 `bare` answers every request with `FOLDER/body`, `fsync` keeps each PUT with a commit and a sync of its own, `lazur` is the
-control plane on simulated hosts. All stand on the same uvicorn, httptools and uvloop without TLS. A server tells its port
-on standard output and ends with its standard input. Must never be taken for a way to run the cloud.
+control plane on simulated hosts, `shared` the same with throttles and two tenants, whose tokens it tells. All stand on the
+same uvicorn, httptools and uvloop without TLS. A server tells its port on standard output and ends with its standard input.
+Must never be taken for a way to run the cloud.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from bench.tenants import tenants
 from lazur.drivers.network.simulated import SimulatedNetwork
 from lazur.executor.core import Executor
 from lazur.executor.ledger import MemoryLedger
@@ -83,8 +85,10 @@ async def serve(kind: str, folder: Path) -> None:
     elif kind == "fsync":
         app = Synced(folder / "synced.db")
     else:
-        app, secrets, background = await _cloud(folder, port)
-        told["credentials"] = secrets
+        plane, background = await _cloud(folder, port, throttled=kind == "shared")
+        app, told["credentials"] = plane.app, json.loads(credentials(plane))
+        if kind == "shared":
+            told["tenants"] = await tenants(plane)
     config = uvicorn.Config(
         app, http="httptools", ws="none", loop="none", lifespan="off", log_level="warning", access_log=False,
         server_header=False, timeout_keep_alive=65,
@@ -98,13 +102,13 @@ async def serve(kind: str, folder: Path) -> None:
     await asyncio.gather(*background, return_exceptions=True)
 
 
-async def _cloud(folder: Path, port: int) -> tuple[Any, dict[str, Any], list[asyncio.Task[None]]]:
+async def _cloud(folder: Path, port: int, *, throttled: bool) -> tuple[ControlPlane, list[asyncio.Task[None]]]:
     """A control plane with its executors in this process, as `lazur up --simulated` has it."""
     clock, ids = SystemClock(), SystemIds()
     endpoints = Endpoints.for_localhost(port, "local", "lazur.internal")
     stamp = Stamp(
         "local", "lazur.internal", "", "", endpoints.management, endpoints.login, ("203.0.113.0/24",), "10.239.4.0/22",
-        "10.239.4.1", simulated=True,
+        "10.239.4.1", simulated=True, throttled=throttled,
     )  # fmt: skip
     machines = [Machine(name, 8, 32768, n, driver="simulated") for n, name in enumerate(("h01", "h02"))]
     store = SqliteStore(folder / "control.db")
@@ -118,7 +122,7 @@ async def _cloud(folder: Path, port: int) -> tuple[Any, dict[str, Any], list[asy
         source = plane.desires(f"host/{machine.name}")
         handlers[f"host/{machine.name}"] = host_handlers(SimulatedHost().parts(clock), clock, source.artifact)
     runs = [Executor(d, plane.desires(d), MemoryLedger(), h, clock).run() for d, h in handlers.items()]
-    return plane.app, json.loads(credentials(plane)), [asyncio.create_task(run) for run in (plane.run(), *runs)]
+    return plane, [asyncio.create_task(run) for run in (plane.run(), *runs)]
 
 
 if __name__ == "__main__":

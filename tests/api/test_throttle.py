@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import datetime
 from fractions import Fraction
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazur.api.throttle import LIMITS, Throttle
+from lazur.kernel.clock import VirtualClock
 from lazur.kernel.errors import LazurError
+from lazur.kernel.simulation import run_virtual
 from tests.api.front import Door, at_the_door, world_of
 from tests.cloud.cloud import Cloud
 
@@ -89,6 +92,26 @@ def test_another_directorys_subscription_is_not_used_up_and_made_up_ones_give_no
                 passed += 1
     assert passed == LIMITS["writes"].size
     assert throttle.take("PUT", "t", "s", "ann") == ("x-ms-ratelimit-remaining-subscription-writes", "199")
+
+
+def test_who_is_refused_hears_of_it_late_and_one_by_one() -> None:
+    async def main(clock: VirtualClock) -> list[float]:
+        throttle, told = Throttle(clock, lambda subscription: "t"), []
+
+        async def ask() -> None:
+            with pytest.raises(LazurError):
+                await throttle.admit("DELETE", "t", "s", "ann")
+            told.append(round(clock.monotonic() - begun, 3))
+
+        for _ in range(LIMITS["deletes"].size):
+            await throttle.admit("DELETE", "t", "s", "ann")
+        begun = clock.monotonic()
+        await asyncio.gather(*(ask() for _ in range(4)))
+        # Nobody else waits for it.
+        await throttle.admit("DELETE", "t", "s", "bob")
+        return told
+
+    assert run_virtual(main) == [0.5, 0.51, 0.52, 0.53]
 
 
 async def _group(cloud: Cloud) -> None:

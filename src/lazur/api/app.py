@@ -96,7 +96,7 @@ class ArmApp:
         path = _SLASHES.sub("/", path) if "//" in path else path
         try:
             caller = self._authenticate(given.get("authorization")).asking(correlation)
-            left = self._admitted(caller, scope["method"], path)
+            left = await self._admitted(caller, scope["method"], path)
             raw = await _body(receive)
             request = Request(scope["method"], path, _query(scope["query_string"]), given, raw, caller)
             answer = await self._routes.answer(request)
@@ -108,13 +108,13 @@ class ArmApp:
             message = f"The server encountered an unexpected error. Correlation id: {correlation}."
             return self._refusal(LazurError("InternalServerError", message, status=500), path)
 
-    def _admitted(self, caller: Caller, method: str, path: str) -> dict[str, str]:
+    async def _admitted(self, caller: Caller, method: str, path: str) -> dict[str, str]:
         """Count the request against the caller's limits; the header that says what is left of them."""
         if self.throttle is None:
             return {}
         parts = path.split("/", 3)
         subscription = parts[2].lower() if len(parts) > 2 and parts[1].lower() == "subscriptions" else ""
-        name, left = self.throttle.take(method, caller.tenant, subscription, caller.object_id)
+        name, left = await self.throttle.admit(method, caller.tenant, subscription, caller.object_id)
         return {name: left}
 
     def _refusal(self, error: LazurError, path: str) -> Response:

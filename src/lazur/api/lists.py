@@ -11,20 +11,20 @@ from urllib.parse import quote
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
 from lazur.api.present import encode
-from lazur.api.queries import Test, Window, matching, page, parse_filter
+from lazur.api.queries import AT_ONCE, Test, Window, matching, page, parse_filter
 from lazur.model.armid import ArmId
 from lazur.model.registry import AnyResource
 
 
-def listed(pipeline: Pipeline, request: Request, prefix: str, declared: AnyResource) -> Response:
+async def listed(pipeline: Pipeline, request: Request, prefix: str, declared: AnyResource) -> Response:
     """The resources of one type whose key begins with `prefix`, a page of them."""
-    return _shown(pipeline, request, prefix, declared.type, _filter(request), brief=False)
+    return await _shown(pipeline, request, prefix, declared.type, _filter(request), brief=False)
 
 
-def all_listed(pipeline: Pipeline, request: Request, prefix: str, shows: Test) -> Response:
+async def all_listed(pipeline: Pipeline, request: Request, prefix: str, shows: Test) -> Response:
     """The resources of all types that `shows` lets through, without their properties."""
     keep = _filter(request)
-    return _shown(pipeline, request, prefix, "", lambda r: shows(r) and (keep is None or keep(r)), brief=True)
+    return await _shown(pipeline, request, prefix, "", lambda r: shows(r) and (keep is None or keep(r)), brief=True)
 
 
 def _filter(request: Request) -> Test | None:
@@ -32,9 +32,16 @@ def _filter(request: Request) -> Test | None:
     return parse_filter(text) if text else None
 
 
-def _shown(pipeline: Pipeline, request: Request, prefix: str, type: str, keep: Test | None, *, brief: bool) -> Response:
-    records, link = matching(pipeline.store, prefix, type, keep, _window(pipeline, request))
-    texts = pipeline.presenter.texts(records, request.query.get("$expand", ""), brief=brief)
+async def _shown(pipeline: Pipeline, request: Request, prefix: str, type: str, keep: Test | None, *, brief: bool) -> Response:
+    async def others() -> None:
+        await pipeline.clock.sleep(0)
+
+    records, link = await matching(pipeline.store, prefix, type, keep, _window(pipeline, request), others)
+    texts: list[str] = []
+    for start in range(0, len(records), AT_ONCE):
+        part = records[start : start + AT_ONCE]
+        texts += pipeline.presenter.texts(part, request.query.get("$expand", ""), brief=brief)
+        await others()
     rest = f',"nextLink":{encode(link)}' if link else ""
     return Response(200, text=f'{{"value":[{",".join(texts)}]{rest}}}')
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,6 +17,8 @@ from lazur.kernel.errors import LazurError
 from lazur.model.documents import Record
 from lazur.store.interface import Store
 
+AT_ONCE = 100
+"""Records that are read or shown before others have their turn: a millisecond or two."""
 _PAGE = 1000
 _TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[\w/$.]+)|(?P<mark>[(),]))")
 _LONGEST = 2000
@@ -185,22 +187,25 @@ def page(items: Sequence[Any], window: Window) -> dict[str, Any]:
     return {"value": list(items[start:end]), **({"nextLink": link} if link else {})}
 
 
-def matching(
-    store: Store, prefix: str, type: str, keep: Test | None, window: Window
+async def matching(
+    store: Store, prefix: str, type: str, keep: Test | None, window: Window, others: Callable[[], Awaitable[None]]
 ) -> tuple[Sequence[Record], str | None]:
     """The records of the window, of those below `prefix` that `keep` keeps, and the link to the next ones.
 
-    A page ends with a key, not with a number: what comes and goes before it moves nothing.
+    A page ends with a key, not with a number: what comes and goes before it moves nothing. For the same reason `others` may
+    have their turn in between.
     """
     after, found = window.after, list[Record]()
     if not after.startswith(prefix if after else ""):
         raise _no_token()
+    limit = min(window.size + 1, AT_ONCE)
     while len(found) <= window.size:
-        batch = store.list(prefix=prefix, type=type, after=after, limit=window.size + 1)
+        batch = store.list(prefix=prefix, type=type, after=after, limit=limit)
         found += filter(keep, batch) if keep is not None else batch
-        if len(batch) <= window.size:
+        if len(batch) < limit:
             break
         after = batch[-1].key
+        await others()
     shown = found[: window.size]
     return shown, window.link(shown[-1].key) if len(found) > window.size else None
 

@@ -137,9 +137,9 @@ class Routes:
             return await self._action(request, above, rest[-1])
         if request.method != "GET":
             raise _not_allowed(request)
-        return self._collection(request, scope, above, rest[-1])
+        return await self._collection(request, scope, above, rest[-1])
 
-    def _collection(self, request: Request, scope: ArmId, above: ArmId, last: str) -> Response:
+    async def _collection(self, request: Request, scope: ArmId, above: ArmId, last: str) -> Response:
         probe = above.child(last, "-")
         if above.names:
             parent = self._registry.find(above.type)
@@ -156,8 +156,8 @@ class Routes:
         self._pipeline.authority.authorise(request.caller, right(declared.type, "read"), scope)
         self._pipeline.has_container(probe)
         if above.names:
-            return listed(self._pipeline, request, above.key + "/", declared)
-        return listed(self._pipeline, request, prefix_of(scope, declared), declared)
+            return await listed(self._pipeline, request, above.key + "/", declared)
+        return await listed(self._pipeline, request, prefix_of(scope, declared), declared)
 
     async def _one(self, request: Request, id: ArmId) -> Response:
         methods: dict[str, Callable[[Request, ArmId], Awaitable[Response]]] = {

@@ -33,16 +33,25 @@ _IN_SUBSCRIPTION, _IN_TENANT = (
     {kind: f"x-ms-ratelimit-remaining-{place}-{kind}" for kind in LIMITS} for place in ("subscription", "tenant")
 )
 _KEPT = 10_000
+_PAUSE, _APART, _LONGEST = 0.5, 0.01, 10.0
+"""Seconds for which a refusal is kept back, those between two of the same principal, and the longest there are. Whoever
+asks again at once, without the wait it was told, keeps the front door busy a hundred times a second, and never in a crowd."""
+
+
+class Throttled(LazurError):
+    """ARM's 429; to be answered `held` seconds from now."""
+
+    held: float = 0.0
 
 
 class Bucket:
     """Tokens, counted when they are asked for."""
 
-    __slots__ = ("_at", "_rate", "_size", "tokens")
+    __slots__ = ("_at", "_rate", "_size", "_told", "tokens")
 
     def __init__(self, limit: Limit, now: float) -> None:
         self._size, self._rate = float(limit.size), limit.rate
-        self.tokens, self._at = self._size, now
+        self.tokens, self._at, self._told = self._size, now, now
 
     def fill(self, now: float) -> bool:
         """Bring `tokens` to what there is now; whether one can be taken."""
@@ -55,6 +64,11 @@ class Bucket:
         """Whole seconds until there is a token again."""
         return max(1, math.ceil((1.0 - self.tokens) / self._rate))
 
+    def hold(self) -> float:
+        """Seconds for which a refusal is kept back."""
+        self._told = min(max(self._at + _PAUSE, self._told + _APART), self._at + _LONGEST)
+        return self._told - self._at
+
 
 class Throttle:
     """The buckets of one front door. They are in memory: a restart forgives."""
@@ -64,6 +78,14 @@ class Throttle:
         self._clock = clock
         self._directory_of = directory_of
         self._buckets: OrderedDict[tuple[str, str, str], Bucket] = OrderedDict()
+
+    async def admit(self, method: str, tenant: str, subscription: str, principal: str) -> tuple[str, str]:
+        """`take`; whoever is refused hears of it late."""
+        try:
+            return self.take(method, tenant, subscription, principal)
+        except Throttled as refused:
+            await self._clock.sleep(refused.held)
+            raise
 
     def take(self, method: str, tenant: str, subscription: str, principal: str) -> tuple[str, str]:
         """Let one request through: the header that tells what is left. Raises 429 with the seconds to wait.
@@ -76,11 +98,11 @@ class Throttle:
         kind, now = _KINDS.get(method, "writes"), self._clock.monotonic()
         own = self._bucket((kind, subscription or tenant, principal), LIMITS, now)
         if not own.fill(now):
-            raise _throttled(kind, subscription, tenant, principal, own.wait())
+            raise _throttled(kind, subscription, tenant, principal, own.wait(), own.hold())
         if subscription:
             whole = self._bucket((kind, subscription, ""), _TOGETHER, now)
             if not whole.fill(now):
-                raise _throttled(kind, subscription, tenant, principal, whole.wait())
+                raise _throttled(kind, subscription, tenant, principal, whole.wait(), own.hold())
             whole.tokens -= 1.0
         own.tokens -= 1.0
         return (_IN_SUBSCRIPTION if subscription else _IN_TENANT)[kind], str(int(own.tokens))
@@ -97,11 +119,13 @@ class Throttle:
         return found
 
 
-def _throttled(kind: str, subscription: str, tenant: str, principal: str, seconds: int) -> LazurError:
+def _throttled(kind: str, subscription: str, tenant: str, principal: str, seconds: int, held: float) -> Throttled:
     place = f"subscription '{subscription}'" if subscription else f"tenant '{tenant}'"
     message = (
         f"Number of '{kind.removesuffix('s')}' requests for {place} actor '{principal}' exceeded. Please try again after "
         f"'{seconds}' seconds after additional tokens are available."
     )
     code = "SubscriptionRequestsThrottled" if subscription else "TenantRequestsThrottled"
-    return LazurError(code, message, status=429, retryable=True, retry_after=seconds)
+    refused = Throttled(code, message, status=429, retryable=True, retry_after=seconds)
+    refused.held = held
+    return refused

@@ -87,16 +87,16 @@ def locations(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     return {"value": [item]}
 
 
-def groups(pipeline: Pipeline, request: Request) -> Response:
+async def groups(pipeline: Pipeline, request: Request) -> Response:
     """`/subscriptions/{id}/resourcegroups`."""
-    return listed(pipeline, request, f"{request.scope.key}/resourcegroups/", ResourceGroup)
+    return await listed(pipeline, request, f"{request.scope.key}/resourcegroups/", ResourceGroup)
 
 
-def resources(pipeline: Pipeline, request: Request) -> Response:
+async def resources(pipeline: Pipeline, request: Request) -> Response:
     """Every tracked resource of a subscription or group, without its properties."""
     declared = {t.type.lower() for t in pipeline.registry.types() if t.tracked and t is not ResourceGroup}
     prefix = request.scope.key + "/"
-    return all_listed(pipeline, request, prefix, lambda r: r.type in declared and _shows(request, r.type))
+    return await all_listed(pipeline, request, prefix, lambda r: r.type in declared and _shows(request, r.type))
 
 
 def providers(pipeline: Pipeline, request: Request) -> dict[str, Any]:
