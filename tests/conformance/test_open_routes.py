@@ -64,7 +64,9 @@ def decided(subscription: str, tenant: str) -> Iterator[Operation]:
         id = at.resource(DEFINITIONS, reader)
         name = _named("GET", "Microsoft.Authorization", "roleDefinitions/(?P<name>[^/]+)", level)
         yield Operation(name, "GET", str(id), f"{DEFINITIONS}/read", id)
-    root = ArmId(tenant=tenant)
+    root, elevate = ArmId(tenant=tenant), "Microsoft.Authorization/elevateAccess"
+    name = _named("POST", "Microsoft.Authorization", "elevateAccess")
+    yield Operation(name, "POST", f"/providers/{elevate}", f"{elevate}/action", root)
     one, absent = (root.resource(GROUPS, n) for n in ("x1", ABSENT))
     body = {"properties": {"displayName": "x"}}
 

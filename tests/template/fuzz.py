@@ -64,7 +64,7 @@ class Nothing:
     def context(self, nested: NestedDeployment, around: Context) -> Context:
         return around
 
-    def linked(self, nested: NestedDeployment) -> None:
+    def linked(self, nested: NestedDeployment, around: Context) -> None:
         return None
 
 

@@ -40,7 +40,7 @@ class World:
     def context(self, nested: NestedDeployment, around: Context) -> Context:
         return replace(around, deployment_name=nested.name, nesting=around.nesting + 1)
 
-    def linked(self, nested: NestedDeployment) -> Mapping[str, Any] | None:
+    def linked(self, nested: NestedDeployment, around: Context) -> Mapping[str, Any] | None:
         return self.links.get(nested.name)
 
     def current(self, id: str) -> dict[str, Any] | None:

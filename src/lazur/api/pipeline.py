@@ -85,12 +85,13 @@ class Pipeline:
 
     async def put(
         self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", if_none_match: str = "",
-        needs: Needs = (),
+        needs: Needs | None = None,
     ) -> Accepted:  # fmt: skip
-        """Create or replace the resource or embedded child `id`. `needs`: the rights it takes, if not to write `id`."""
+        """Create or replace the resource or embedded child `id`. `needs`: the rights it takes, if not to write `id`; none when
+        whoever asks for it was permitted to by other means."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self._permit(caller, needs or [(right(id.type, "write"), id)])
+        self._permit(caller, [(right(id.type, "write"), id)] if needs is None else needs)
         self.authority.unlocked(id)
         body = await self._prepared(id, body)
         return await self.in_turn(
@@ -148,7 +149,7 @@ class Pipeline:
             self.authority.authorise(caller, action, scope)
 
     async def patch(
-        self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", needs: Needs = ()
+        self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", needs: Needs | None = None
     ) -> Accepted:
         """Merge `body` into the stored document (RFC 7396; tags are replaced as a whole) and go the way of a PUT.
 
@@ -156,7 +157,7 @@ class Pipeline:
         """
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self._permit(caller, needs or [(right(id.type, "write"), id)])
+        self._permit(caller, [(right(id.type, "write"), id)] if needs is None else needs)
         self.authority.unlocked(id)
         return await self.in_turn(
             self._turn(id), lambda: self._write(caller, id, self._merged(id, body), api_version, if_match)

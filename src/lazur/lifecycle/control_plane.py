@@ -51,7 +51,7 @@ from lazur.identity.kept import StoredDocument, StoredObjects
 from lazur.identity.keys import KeyRing
 from lazur.identity.managed import ManagedTokens
 from lazur.identity.metadata import ALIASES_PATH, ImageAlias, alias_document, endpoints_body
-from lazur.identity.objects import Group, ServicePrincipal, User
+from lazur.identity.objects import GLOBAL_ADMINISTRATOR, Group, ServicePrincipal, User
 from lazur.identity.resources import with_identities
 from lazur.identity.sealing import StampKey
 from lazur.identity.service import Identity, Outside
@@ -129,6 +129,10 @@ class DirectoryPrincipals:
     def directory(self, name: str) -> str:
         found = self._live.current.tenant(name)
         return found.id if found else ""
+
+    def administers(self, tenant: str, object_id: str) -> bool:
+        directory = self._live.current.directory(tenant)
+        return directory is not None and directory.is_linked("role", GLOBAL_ADMINISTRATOR, object_id)
 
     def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
         found = self._live.current.by_id[tenant].tenant

@@ -69,6 +69,10 @@ class Principals(Protocol):
         """The id of the directory that has this id or domain; empty for none."""
         ...
 
+    def administers(self, tenant: str, object_id: str) -> bool:
+        """Whether it is a Global Administrator of the directory."""
+        ...
+
     def called(self, tenant: str) -> tuple[str, tuple[str, ...]]:
         """What a directory is called, and its domains, the default one first."""
         ...
@@ -114,6 +118,7 @@ cloud of this kind has, such as Azure Arc's.
 OWNER = BUILT_IN["8e3af657-a8ff-443c-a75c-2fe8c4bcb635"]
 CONTRIBUTOR = BUILT_IN["b24988ac-6180-42a0-ab88-20f7382dd24c"]
 READER = BUILT_IN["acdd72a7-3385-48ef-bd42-f606fba81ae7"]
+USER_ACCESS_ADMINISTRATOR = BUILT_IN["18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"]
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from lazur.api.lists import paged
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
+from lazur.kernel.ids import derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.fields import Model
 from lazur.model.registry import Route
-from lazur.model.rights import BUILT_IN, Caller, Role, is_operators
+from lazur.model.rights import BUILT_IN, USER_ACCESS_ADMINISTRATOR, Caller, Role, is_operators
 from lazur.providers.authorization.locks.resource import Lock
 from lazur.providers.authorization.role_assignments.resource import RoleAssignment
 from lazur.providers.authorization.role_definitions.resource import RoleDefinition
@@ -226,6 +227,22 @@ def _operation(action: str) -> dict[str, Any]:
     return {"name": action, "displayName": action, "description": "", "origin": "user,system", "isDataAction": False}
 
 
+async def elevate_access(pipeline: Pipeline, request: Request) -> Response:
+    """Make whoever administers the directory User Access Administrator of all of it, until that assignment is deleted."""
+    caller, scope = request.caller, request.scope
+    if not pipeline.principals.administers(caller.tenant, caller.object_id):
+        pipeline.authority.authorise(caller, f"{_A}/elevateAccess/action", scope)
+    id = scope.resource(RoleAssignment.type, derived(scope.key, caller.object_id, "elevateAccess"))
+    role = scope.resource(RoleDefinition.type, USER_ACCESS_ADMINISTRATOR.id)
+    said = {"roleDefinitionId": str(role), "principalId": caller.object_id, "principalType": caller.kind}
+    try:
+        await pipeline.put(caller, id, {"properties": said}, request.api_version, needs=())
+    except LazurError as error:
+        if error.code != "RoleAssignmentExists":
+            raise
+    return Response(200)
+
+
 def nothing(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """Kinds of which this cloud has none: deny assignments and classic administrators."""
     return {"value": []}
@@ -239,6 +256,7 @@ ROUTES = (
     Route("GET", _EVERYWHERE, "locks", f"{_A}/locks/read", locks),
     Route("GET", _EVERYWHERE, "permissions", None, permissions),
     Route("POST", _EVERYWHERE, "checkAccess", f"{_A}/roleAssignments/read", check_access),
+    Route("POST", ("tenant",), "elevateAccess", None, elevate_access),
     Route("GET", ("tenant",), "providerOperations", None, operations_of),
     Route("GET", ("tenant",), "providerOperations/(?P<namespace>[^/]+)", None, operations_of),
     Route("GET", _EVERYWHERE, "denyAssignments", f"{_A}/denyAssignments/read", nothing),

@@ -189,7 +189,7 @@ async def put_group(pipeline: Pipeline, request: Request, group: str) -> Respons
     here = pipeline.authority.may(request.caller, write, id)
     if not here and not pipeline.authority.may(request.caller, write, _parent(id, body)):
         raise denial(request.caller, write, id)
-    needs = [(write, _parent(id, body))] if not here and pipeline.store.get(id.key) is None else []
+    needs = [(write, _parent(id, body))] if not here and pipeline.store.get(id.key) is None else None
     conditions = {name.replace("-", "_"): request.headers.get(name, "") for name in ("if-match", "if-none-match")}
     if needs:
         # The right over the parent is one to make a group, not to take over what somebody else makes meanwhile.

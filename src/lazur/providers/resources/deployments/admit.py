@@ -1,26 +1,23 @@
-"""Admission of deployments: the whole template is read and expanded before anything is accepted. Pure, but for previews."""
+"""Admission of deployments: the whole template is read and expanded before anything is accepted. Pure, but for what is
+prepared and previewed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
-from lazur.kernel.ids import SeededIds
 from lazur.model.armid import ArmId
 from lazur.model.documents import TERMINAL, Claim, Record
 from lazur.model.resource import Act, Decision, Facts, Tools
-from lazur.providers.resources.deployments.expansion import expansion_of, surroundings_of
+from lazur.providers.resources.deployments.judging import judged
 from lazur.providers.resources.deployments.linking import resolved
 from lazur.providers.resources.deployments.preview import preview
-from lazur.providers.resources.deployments.resource import DeploymentSpec
+from lazur.providers.resources.deployments.resource import DeploymentSpec, Placed
 from lazur.providers.resources.deployments.shown import secure_outputs
-from lazur.providers.resources.template import check_location
 
-_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST = 800
 """Deployments the history of one scope holds."""
 
@@ -36,10 +33,7 @@ def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
     known = facts.pools.claims(history_pool(facts.id))
     faults = [*_on_error(spec, facts.id), *_too_many(facts.id, known)]
     if spec.nested is None:
-        try:
-            _form(spec, body, facts)
-        except LazurError as error:
-            faults.append(error)
+        faults += _template(spec)
     if faults:
         return Decision(faults)
     run = facts.old.intent.get("run", 0) + 1 if facts.old else 1
@@ -47,17 +41,13 @@ def admit(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> Decision:
     return Decision(allocated={}, intent={"run": run}, claims=held)
 
 
-def _form(spec: DeploymentSpec, body: dict[str, Any], facts: Facts) -> None:
-    """Only the form matters here: values that are drawn at random are drawn when the run begins."""
-    scope, location = facts.id.scope, body.get("location")
-    around = surroundings_of(scope, facts.stamp, group=facts.related.get(scope.key), location=location)
-    check_location(facts.id.name, around.kind, location)
-    if location is not None and location.replace(" ", "").lower() != facts.stamp.region.lower():
-        message = f"The location '{location}' is not available for deployments. The available region is '{facts.stamp.region}'."
-        raise LazurError("LocationNotAvailableForDeployment", message, target="location")
-    properties = {**body["properties"], "template": spec.template, "externalInputs": spec.external_inputs}
-    now = facts.old.changed if facts.old else _ANY_TIME
-    expansion_of(facts.id, properties, spec.parameters or {}, around, SeededIds(0), now)
+def _template(spec: DeploymentSpec) -> Iterator[LazurError]:
+    """What was found wrong with the template when the request was prepared."""
+    if spec.template is None:
+        message = "The request content is missing the required property 'properties.template'."
+        yield LazurError("InvalidRequestContent", message, target="properties.template")
+    elif isinstance(spec.template, Placed) and spec.template.fault is not None:
+        yield spec.template.fault
 
 
 def _on_error(spec: DeploymentSpec, id: ArmId) -> Iterator[LazurError]:
@@ -101,8 +91,8 @@ def act(action: str, record: Record, body: Any, query: Mapping[str, str], tools:
 
 
 async def prepare(id: ArmId, body: Any, front: Pipeline) -> Any:
-    """The request with what its links name in their place."""
-    return await resolved(id, body, front)
+    """The request with what its links name in their place, and with what is wrong with its template."""
+    return await judged(id, await resolved(id, body, front), front)
 
 
 __all__ = ["act", "admit", "history_pool", "prepare", "preview"]

@@ -52,7 +52,7 @@ async def reconcile(context: Context, record: Record) -> Plan:
             if error.retryable:
                 raise
             return _never_begun(context, record, error)
-    run = Run.of(context, record)
+    run = await Run.of(context, record)
     run.look()
     tried: set[str] = set()
     while not (canceled := run.canceled) and (ready := run.startable(tried)):
@@ -77,7 +77,7 @@ async def _begin(context: Context, record: Record) -> Plan:
     """Fix every value that must not change when the run is resumed: defaults with times and random ids, the place."""
     caller = Caller.from_document(record.changed_by)
     around = _around(context, record, caller)
-    found = expand_record(context, record, given_parameters(context, record), around, record.changed)
+    found = await expand_record(context, record, given_parameters(context, record), around, record.changed)
     on_error = rollback.chosen(context, record)
     sealed = context.seal(json.dumps(found.parameters).encode(), f"{record.key}#values")
     remember(context, record, sealed, found)

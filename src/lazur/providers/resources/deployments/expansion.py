@@ -14,7 +14,16 @@ from lazur.model.documents import Record
 from lazur.model.rights import Caller
 from lazur.model.stamp import Stamp
 from lazur.providers.resources.deployments.resource import Placed
-from lazur.providers.resources.template import Context, DeploymentScope, Expansion, Target, expand, parse_template, target
+from lazur.providers.resources.template import (
+    Budget,
+    Context,
+    DeploymentScope,
+    Expansion,
+    Target,
+    expand,
+    parse_template,
+    target,
+)
 
 NOBODY = Caller("00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000", "nobody")
 
@@ -69,8 +78,9 @@ def surroundings_of(
 
 
 def expansion_of(
-    id: ArmId, properties: Mapping[str, Any], parameters: Mapping[str, Any], around: Surroundings, ids: Ids, now: datetime
-) -> Expansion:
+    id: ArmId, properties: Mapping[str, Any], parameters: Mapping[str, Any], around: Surroundings, ids: Ids, now: datetime,
+    budget: Budget,
+) -> Expansion:  # fmt: skip
     """The concrete template; raises `InvalidTemplate` and the like for everything wrong with it."""
     if properties.get("template") is None:
         message = "The request content is missing the required property 'properties.template'."
@@ -87,6 +97,7 @@ def expansion_of(
         nesting=around.nesting,
         mode=str(properties.get("mode", "Incremental")),
         external_inputs=properties.get("externalInputs") or {},
+        budget=budget,
     )
     template = properties["template"]
     known = {"locate": template.locate} if isinstance(template, Placed) else {}

@@ -14,10 +14,12 @@ from lazur.kernel.errors import LazurError, all_at_once
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import Caller
+from lazur.providers.resources.deployments.aside import Home, worked_out
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, surroundings_of
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
-from lazur.providers.resources.deployments.linking import resolved
+from lazur.providers.resources.deployments.linking import Links, resolved
 from lazur.providers.resources.template import (
+    Budget,
     Context,
     Expansion,
     Lookup,
@@ -31,34 +33,52 @@ from lazur.providers.resources.template import (
 )
 from lazur.providers.resources.whatif import Shapes, failed, what_if
 
+_CHECK = 50
+"""Steps of looking something up, or of reading one body as its type."""
 _INVALID = "The template deployment is not valid according to the validation procedure. See inner errors for details."
 
 
 async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Pipeline) -> dict[str, Any]:
     """The answer of `validate` or `whatIf`."""
-    asked = _Asked(caller, id, await resolved(id, body, front), front)
-    return asked.difference() if action == "whatIf" else asked.validity()
+    links = Links(front)
+    request = await resolved(id, body, front)
+    while True:
+        asked = _Asked(caller, id, request, front, links)
+        try:
+            answer = await worked_out(asked.budget, asked.difference if action == "whatIf" else asked.validity)
+        except LazurError:
+            if not await links.fetched():
+                raise
+        else:
+            # A link shows itself only when the template around it was worked out, and may depend on its parameters.
+            if not await links.fetched():
+                return answer
 
 
 class _Asked:
     """One preview. It is also the world its nested templates are told of."""
 
-    def __init__(self, caller: Caller, id: ArmId, body: Any, front: Pipeline) -> None:
+    def __init__(self, caller: Caller, id: ArmId, body: Any, front: Pipeline, links: Links) -> None:
         self.caller = caller
         self.id = id
         self.front = front
-        self.lookup: Lookup = _Standing(caller, front)
+        self.links = links
+        self.budget = Budget()
+        self.home: Home = lambda ask: ask()
+        self.lookup: Lookup = self
         self.group = front.has_container(id)
         if not isinstance(body, dict) or not isinstance(body.get("properties"), dict):
             raise LazurError("InvalidRequestContent", "The request content must be an object with 'properties'.")
         self.properties = {k: v for k, v in body["properties"].items() if v is not None}
         self.mode = str(self.properties.get("mode", "Incremental")).capitalize()
         self.location = body.get("location")
+        links.top(id, self.properties)
 
     # -- the answers --------------------------------------------------------------------------------------------------
 
-    def validity(self) -> dict[str, Any]:
+    def validity(self, home: Home) -> dict[str, Any]:
         """The template's own faults, and those of every resource body that can be known beforehand."""
+        self.home = home
         expansion = self._expansion()
         found = steps(expansion, self)
         faults = [*found.faults, *(f for step in found.resources for f in self._told(step))]
@@ -80,8 +100,9 @@ class _Asked:
             },
         }
 
-    def difference(self) -> dict[str, Any]:
+    def difference(self, home: Home) -> dict[str, Any]:
         """What would change, property by property; a template that is wrong answers 200 with the error, as Azure has it."""
+        self.home = home
         try:
             expansion = self._expansion()
             found = steps(expansion, self)
@@ -99,20 +120,20 @@ class _Asked:
         told: dict[str, Any] = what_if(
             found, self._current, Shapes(self.front.registry), others=self._others(found), complete=self.mode == "Complete",
             full=str(form).lower() != "resourceidonly",
-            foresee=lambda id, body: self.front.foresee(self.caller, self._id(id), body),
+            foresee=self._foreseen,
         )  # fmt: skip
         secrets = _secrets(expansion, found)
         return {**told, **{k: hidden(told[k], secrets) for k in ("properties", "error") if k in told}}
 
     def _expansion(self) -> Expansion:
         around = surroundings_of(
-            self.id.scope, self.front.stamp, self.caller, group=self.group, subscription=self._named(self.id),
-            location=self.location,
+            self.id.scope, self.front.stamp, self.caller, group=self.group,
+            subscription=self.home(lambda: self._named(self.id)), location=self.location,
         )  # fmt: skip
         check_location(self.id.name, around.kind, self.location)
         given = self.properties.get("parameters") or {}
         wanted = {**self.properties, "mode": self.mode}
-        return expansion_of(self.id, wanted, given, around, self.front.ids, self.front.clock.now())
+        return expansion_of(self.id, wanted, given, around, self.front.ids, self.front.clock.now(), self.budget)
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
@@ -128,12 +149,17 @@ class _Asked:
     def _faults(self, step: Step) -> list[LazurError]:
         if step.unknown:
             return []
+        self.budget.charge(_CHECK)
         try:
             id = self._id(step.node.id)
             self.front.registry.holder_of(id)
-            return [] if _open(step.body) else self.front.check(self.caller, id, step.body)
+            return [] if _open(step.body) else self.home(lambda: self.front.check(self.caller, id, step.body))
         except LazurError as error:
             return [error]
+
+    def _foreseen(self, id: str, body: Any) -> Any:
+        self.budget.charge(_CHECK)
+        return self.home(lambda: self.front.foresee(self.caller, self._id(id), body))
 
     def _denied(self, step: Step) -> list[LazurError]:
         """The refusal of a caller who could not deploy it, and so shall not learn what is there."""
@@ -150,6 +176,10 @@ class _Asked:
 
     def _current(self, text: str) -> Mapping[str, Any] | None:
         """The customer's own document of a resource, an embedded child's out of its parent's."""
+        self.budget.charge(_CHECK)
+        return self.home(lambda: self._stored(text))
+
+    def _stored(self, text: str) -> Mapping[str, Any] | None:
         id, registry = self._id(text), self.front.registry
         try:
             record = self.front.existing(self.caller, id)
@@ -164,6 +194,9 @@ class _Asked:
         return next((i for i in items if i["name"].lower() == id.name.lower()), None)
 
     def _others(self, found: Steps) -> list[tuple[str, Mapping[str, Any]]]:
+        return self.home(lambda: self._beside(found))
+
+    def _beside(self, found: Steps) -> list[tuple[str, Mapping[str, Any]]]:
         if self.group is None:
             return []
         registry = self.front.registry
@@ -183,29 +216,24 @@ class _Asked:
     def context(self, nested: NestedDeployment, around: Context) -> Context:
         """The context of a nested deployment; its group need not exist yet."""
         scope = ArmId.parse(nested.scope_id or "/", self.caller.tenant)
-        group = self.front.store.get(scope.key) if scope.reach == "group" else None
+        group = self.home(lambda: self.front.store.get(scope.key)) if scope.reach == "group" else None
         place = surroundings_of(
-            scope, self.front.stamp, self.caller, group=group, subscription=self._named(scope), location=nested.location,
-            nesting=around.nesting + 1,
+            scope, self.front.stamp, self.caller, group=group, subscription=self.home(lambda: self._named(scope)),
+            location=nested.location, nesting=around.nesting + 1,
         )  # fmt: skip
         return _context(nested.name, place, around)
 
-    def linked(self, nested: NestedDeployment) -> Mapping[str, Any] | None:
-        """Templates that nested deployments link to are not fetched for a preview."""
-        return None
+    def linked(self, nested: NestedDeployment, around: Context) -> Mapping[str, Any] | None:
+        """The template a nested deployment links to, as far as it was fetched."""
+        return self.links.template(nested, around)
 
-
-class _Standing:
-    """Answers a template from what exists already, as far as the caller may read it."""
-
-    def __init__(self, caller: Caller, front: Pipeline) -> None:
-        self._caller = caller
-        self._front = front
+    # -- what templates ask of what exists already, as far as the caller may read it ----------------------------------
 
     def reference(self, id: str, api_version: str | None, full: bool) -> dict[str, Any]:
         """The resource or its properties."""
+        self.budget.charge(_CHECK)
         try:
-            shown = self._front.show(self._caller, ArmId.parse(id, self._caller.tenant))
+            shown = self.home(lambda: self.front.show(self.caller, ArmId.parse(id, self.caller.tenant)))
         except LazurError:
             raise Unanswerable(id) from None
         inner: dict[str, Any] = shown if full else shown["properties"]
@@ -225,6 +253,7 @@ def _context(name: str, place: Surroundings, around: Context) -> Context:
     return Context(
         deployment_name=name, scope=place.scope, utcnow=around.utcnow, ids=around.ids, tenant=place.tenant,
         environment=place.environment, deployer=place.deployer, location=place.location, nesting=place.nesting,
+        budget=around.budget,
     )  # fmt: skip
 
 

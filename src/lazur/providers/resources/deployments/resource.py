@@ -7,18 +7,21 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator
 
+from lazur.kernel.errors import LazurError
 from lazur.model.fields import Caseless, Model, WriteOnly
 from lazur.model.resource import Action, Answers, Rendering, Resource, View
 from lazur.providers.resources.deployments.shown import operations, properties
-from lazur.providers.resources.template import Locator, read_body
+from lazur.providers.resources.template import Locate, Locator, nowhere, read_body
 
 
 class Placed(dict[str, Any]):
-    """A template that still knows the text of the request it came in, for the line and column of its faults."""
+    """A template that still knows the text of the request it came in, for the line and column of its faults, and the fault
+    that was found in it."""
 
-    def __init__(self, template: Mapping[str, Any], locate: Locator) -> None:
+    def __init__(self, template: Mapping[str, Any], locate: Locate = nowhere) -> None:
         super().__init__(template)
         self.locate = locate
+        self.fault: LazurError | None = None
 
 
 def read_deployment(raw: bytes) -> dict[str, Any]:

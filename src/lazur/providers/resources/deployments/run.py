@@ -6,13 +6,14 @@ interrupted. Must never be kept between turns; only the expansion, a pure functi
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from lazur.control.context import Context
@@ -22,9 +23,12 @@ from lazur.model.armid import ArmId
 from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, TERMINAL, Record, Reference
 from lazur.model.registry import Registry
 from lazur.model.rights import Caller
+from lazur.providers.resources.deployments.aside import worked_out
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
-from lazur.providers.resources.template import Expansion, Node
+from lazur.providers.resources.template import MAX_RUN_STEPS, Budget, Expansion, Node
+
+R = TypeVar("R")
 
 ACCEPTED, RUNNING = "Accepted", "Running"
 CREATE, READ, DELETE = "Create", "Read", "Delete"
@@ -91,11 +95,18 @@ class Run:
     """Ids beside the steps' that must wake the deployment when they change."""
     learned: set[str] = field(default_factory=set)
     """Texts that actions such as `listKeys` answered: they are nobody's to see."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One resource's expressions are evaluated at a time: they share the values of variables."""
+
+    async def worked_out(self, work: Callable[[], R]) -> R:
+        """What `work`, which evaluates expressions of the template, comes to."""
+        async with self.turn:
+            return await worked_out(self.expansion.scope.context.budget, lambda home: work())
 
     @classmethod
-    def of(cls, context: Context, record: Record) -> Run:
+    async def of(cls, context: Context, record: Record) -> Run:
         """The run as its record tells it."""
-        run = cls(context, record, _expansion(context, record))
+        run = cls(context, record, await _expansion(context, record))
         if record.status.get("run") == record.intent["run"]:
             run.steps = {k: Step(**v) for k, v in record.status.get("steps", {}).items()}
         return run
@@ -231,7 +242,7 @@ def passing(error: LazurError) -> bool:
 # -- the template made concrete ---------------------------------------------------------------------------------------
 
 
-def _expansion(context: Context, record: Record) -> Expansion:
+async def _expansion(context: Context, record: Record) -> Expansion:
     """The same for every turn of a run: everything that could change is fixed in the record when the run begins."""
     known = _expansions.setdefault(context.registry, OrderedDict())
     key = (record.uid, record.allocated["values"])
@@ -240,7 +251,7 @@ def _expansion(context: Context, record: Record) -> Expansion:
         values = json.loads(context.unseal(record.allocated["values"], f"{record.key}#values"))
         around = Surroundings(**record.allocated["around"])
         now = datetime.fromisoformat(record.allocated["started"])
-        found = expand_record(context, record, values, around, now)
+        found = await expand_record(context, record, values, around, now)
     remember(context, record, record.allocated["values"], found)
     return found
 
@@ -254,14 +265,17 @@ def remember(context: Context, record: Record, values: str, found: Expansion) ->
         known.popitem(last=False)
 
 
-def expand_record(
+async def expand_record(
     context: Context, record: Record, parameters: Mapping[str, Any], around: Surroundings, now: datetime
 ) -> Expansion:
     """The template of a record with these parameter values."""
     template = nested_part(context, record).get("template") or record.properties.get("template")
     inputs = unsealed(context, record, "externalInputs")
     properties = {**record.properties, "template": template, "externalInputs": inputs}
-    return expansion_of(record.id, properties, parameters, around, context.ids, now)
+    budget = Budget(MAX_RUN_STEPS)
+    return await worked_out(
+        budget, lambda home: expansion_of(record.id, properties, parameters, around, context.ids, now, budget)
+    )
 
 
 def given_parameters(context: Context, record: Record) -> dict[str, Any]:

@@ -95,7 +95,7 @@ async def _body(run: Run, node: Node) -> dict[str, Any]:
     facts = Facts()
     while True:
         try:
-            body = evaluate_body(node, run.expansion.scope, facts)
+            body = await run.worked_out(lambda: evaluate_body(node, run.expansion.scope, facts))
             break
         except LookupNeeded as needed:
             facts.put(needed.question, await answer(run, needed.question))
@@ -154,10 +154,10 @@ def _whereabouts(run: Run, id: ArmId) -> dict[str, str]:
 
 async def all_outputs(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """The outputs of the template as they are shown, and the values of secure ones by name."""
-    facts = Facts()
+    facts, made = Facts(), run.expansion
     while True:
         try:
-            found = dict(outputs(run.expansion.template, run.expansion.scope, facts, secure=True))
+            found = await run.worked_out(lambda: outputs(made.template, made.scope, facts, secure=True))
             break
         except LookupNeeded as needed:
             facts.put(needed.question, await answer(run, needed.question))

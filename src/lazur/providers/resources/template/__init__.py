@@ -38,6 +38,7 @@ from lazur.providers.resources.template.body import NestedDeployment, evaluate_b
 from lazur.providers.resources.template.deep import Notice, Step, Steps, World, steps
 from lazur.providers.resources.template.evaluate import evaluate
 from lazur.providers.resources.template.expand import Expansion, expand
+from lazur.providers.resources.template.faults import MAX_RUN_STEPS, Locate, nowhere
 from lazur.providers.resources.template.nodes import Copy, Node
 from lazur.providers.resources.template.parameters import bind, parameters_echo
 from lazur.providers.resources.template.reader import Locator, read_body
@@ -53,13 +54,17 @@ from lazur.providers.resources.template.scope import (
     Unanswerable,
 )
 from lazur.providers.resources.template.target import Target, check_location, target
+from lazur.providers.resources.template.values import Budget, TakesLong
 
 __all__ = [
+    "MAX_RUN_STEPS",
+    "Budget",
     "Context",
     "Copy",
     "DeploymentScope",
     "Expansion",
     "Facts",
+    "Locate",
     "Locator",
     "Lookup",
     "LookupNeeded",
@@ -70,6 +75,7 @@ __all__ = [
     "Scope",
     "Step",
     "Steps",
+    "TakesLong",
     "Target",
     "Template",
     "Unanswerable",
@@ -80,6 +86,7 @@ __all__ = [
     "evaluate_body",
     "expand",
     "nested_deployment",
+    "nowhere",
     "outputs",
     "parameters_echo",
     "parse_template",

@@ -19,18 +19,15 @@ from lazur.providers.resources.template.nodes import Node
 from lazur.providers.resources.template.schema import SECURE, SHOWN, Output, Template
 from lazur.providers.resources.template.scope import Lookup, Scope
 from lazur.providers.resources.template.types import problems
-from lazur.providers.resources.template.values import Budget, find, get
+from lazur.providers.resources.template.values import find, get
 
 
-def evaluate_body(
-    node: Node, scope: Scope, lookup: Lookup, *, preview: bool = False, budget: Budget | None = None
-) -> dict[str, Any]:
+def evaluate_body(node: Node, scope: Scope, lookup: Lookup, *, preview: bool = False) -> dict[str, Any]:
     """What to PUT at `node.id`: location, tags, properties and whatever else the template gives, nulls kept.
 
     A `preview` keeps expressions as they are written when the lookup raises `Unanswerable`.
-    Several evaluations may share a `budget`, which then bounds what all of them cost.
     """
-    frame = new_frame(scope, Phase.RUNTIME, lookup=lookup, budget=budget)
+    frame = new_frame(scope, Phase.RUNTIME, lookup=lookup)
     frame = replace(frame, loops=node.loops, loop=node.loop, preview=preview)
     try:
         body = _deployment(node, frame) if node.is_deployment else evaluate_value(dict(node.body), frame, node.path)

@@ -13,12 +13,10 @@ from typing import Any, Protocol
 from lazur.kernel.errors import LazurError
 from lazur.providers.resources.template.body import NestedDeployment, evaluate_body, nested_deployment
 from lazur.providers.resources.template.expand import Expansion, expand
-from lazur.providers.resources.template.faults import MAX_TOTAL_STEPS
 from lazur.providers.resources.template.nodes import Node
 from lazur.providers.resources.template.parser import is_expression
 from lazur.providers.resources.template.schema import parse_template
 from lazur.providers.resources.template.scope import Context, Lookup, Scope
-from lazur.providers.resources.template.values import Budget
 
 MAX_TEMPLATES = 500
 """Nested templates that are looked into (Azure's limit for what-if)."""
@@ -36,8 +34,8 @@ class World(Protocol):
         """The context of a nested deployment; its scope need not exist yet."""
         ...
 
-    def linked(self, nested: NestedDeployment) -> Mapping[str, Any] | None:
-        """The template a nested deployment links to, or None when it is not at hand."""
+    def linked(self, nested: NestedDeployment, around: Context) -> Mapping[str, Any] | None:
+        """The template a nested deployment links to, or None when it is not at hand; raises when it cannot be had."""
         ...
 
 
@@ -81,7 +79,7 @@ class Steps:
 def steps(expansion: Expansion, world: World) -> Steps:
     """Every resource of a deployment; faults of bodies and nested templates are collected, all of them."""
     found = Steps()
-    budget = Budget(MAX_TOTAL_STEPS)
+    budget = expansion.scope.context.budget
     waiting = [expansion]
     seen = 0
     while waiting:
@@ -90,7 +88,7 @@ def steps(expansion: Expansion, world: World) -> Steps:
             if node.existing:
                 continue
             try:
-                body = evaluate_body(node, here.scope, world.lookup, preview=True, budget=budget)
+                body = evaluate_body(node, here.scope, world.lookup, preview=True)
                 if not node.is_deployment:
                     found.resources.append(Step(node, body, here.scope, "[" in node.id))
                     continue
@@ -118,7 +116,7 @@ def _look_into(
             )
         )
         return None
-    template = nested.template if nested.template is not None else world.linked(nested)
+    template = nested.template if nested.template is not None else world.linked(nested, around.scope.context)
     if template is None:
         found.notices.append(
             Notice("NestedDeploymentNotExpanded", "The template this deployment links to is not at hand.", node.id)

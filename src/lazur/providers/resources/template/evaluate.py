@@ -24,7 +24,7 @@ from lazur.providers.resources.template.functions.registry import Function
 from lazur.providers.resources.template.parser import Call, Literal, Node, is_expression, parse, plain
 from lazur.providers.resources.template.scope import Lookup, Scope, Unanswerable
 from lazur.providers.resources.template.types import problems
-from lazur.providers.resources.template.values import Budget, find, get, is_int, kind
+from lazur.providers.resources.template.values import find, get, is_int, kind
 
 
 def evaluate(value: Any, scope: Scope, lookup: Lookup | None = None) -> Any:
@@ -36,9 +36,9 @@ def evaluate(value: Any, scope: Scope, lookup: Lookup | None = None) -> Any:
     return result
 
 
-def new_frame(scope: Scope, phase: Phase, *, lookup: Lookup | None = None, budget: Budget | None = None) -> Frame:
+def new_frame(scope: Scope, phase: Phase, *, lookup: Lookup | None = None) -> Frame:
     """A frame outside every loop."""
-    return Frame(scope, phase, budget or Budget(), ENGINE, lookup)
+    return Frame(scope, phase, scope.context.budget, ENGINE, lookup)
 
 
 def evaluate_text(text: str, frame: Frame) -> Any:

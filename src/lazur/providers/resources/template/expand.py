@@ -25,6 +25,8 @@ from lazur.providers.resources.template.target import check_location, check_nest
 from lazur.providers.resources.template.values import find, get, is_int
 
 _USAGE = "Please see https://aka.ms/arm-syntax-resources for usage details."
+_MAKING = 20
+"""Steps of making one resource, besides what its expressions cost."""
 _MANAGEMENT_GROUPS = "microsoft.management/managementgroups/"
 
 
@@ -150,6 +152,7 @@ class _Maker:
         made: list[Node] = []
         for frame, copy in turns:
             try:
+                self.frame.budget.charge(_MAKING)
                 node = self.node(item, frame, copy)
                 active = self.condition(item, frame)
             except ExpressionFault as e:

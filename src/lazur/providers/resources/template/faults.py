@@ -23,10 +23,10 @@ MAX_EVALUATIONS = 60
 """Expressions that may wait for one another (a variable that uses a variable that ...)."""
 MAX_STRING = 1024 * 1024
 """Characters of a string that a function returns."""
-MAX_STEPS = 1_000_000
-"""Steps of one evaluation: calls, elements and blocks of characters produced."""
-MAX_TOTAL_STEPS = 2_500_000
-"""Steps of looking through a whole deployment, nested templates included."""
+MAX_STEPS = 2_500_000
+"""Steps of looking through a whole deployment, nested templates included: calls, elements and blocks of characters made."""
+MAX_RUN_STEPS = 10_000_000
+"""Steps of running it, where an expression is evaluated again with every answer it waited for."""
 MAX_RESOURCES = 800
 MAX_PARAMETERS = 256
 MAX_VARIABLES = 512

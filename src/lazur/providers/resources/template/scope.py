@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lazur.kernel.ids import Ids
-from lazur.providers.resources.template.values import to_json
+from lazur.providers.resources.template.values import Budget, to_json
 
 if TYPE_CHECKING:
     from lazur.providers.resources.template.schema import Template
@@ -86,6 +86,8 @@ class Context:
     mode: str = "Incremental"
     nesting: int = 0
     """How many deployments there are around this one."""
+    budget: Budget = field(default_factory=Budget, compare=False, repr=False)
+    """What working it out may cost, all of it together."""
     providers: Providers = _no_providers
     secret: Callable[[Mapping[str, Any]], str] | None = None
     """Answers a parameter's key vault `reference`; None refuses such parameters."""

@@ -14,19 +14,30 @@ from typing import Any
 from lazur.providers.resources.template.faults import MAX_DEPTH, MAX_STEPS, ExpressionFault
 
 
+class TakesLong(Exception):
+    """An evaluation takes longer than it may where it is made; nothing is wrong with it."""
+
+
 class Budget:
-    """Steps one evaluation may still take; what it counts bounds both time and memory."""
+    """Steps that working out one deployment may still take; what it counts bounds both time and memory."""
 
-    __slots__ = ("left",)
+    __slots__ = ("_pause", "left")
 
-    def __init__(self, steps: int = MAX_STEPS) -> None:
-        self.left = steps
+    def __init__(self, steps: int | None = None) -> None:
+        self.left = MAX_STEPS if steps is None else steps
+        self._pause = 0
+
+    def brief(self, steps: int | None) -> None:
+        """Allow only so many of the steps for now, and raise `TakesLong` after them; None allows all there are."""
+        self._pause = 0 if steps is None else max(0, self.left - steps)
 
     def charge(self, steps: int) -> None:
         """Take `steps` away; a fault when none are left."""
         self.left -= steps
         if self.left < 0:
             raise ExpressionFault("The template needs too many steps to evaluate: its expressions produce too much")
+        if self.left < self._pause:
+            raise TakesLong
 
     def weigh(self, value: Any) -> None:
         """Charge for every element of `value`, those it shares with itself as often as they occur; bound its depth."""

@@ -1,0 +1,54 @@
+"""Says of a request, before it is admitted, whether its template can be expanded. Must never keep a value it was told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from lazur.api.pipeline import Pipeline
+from lazur.kernel.errors import LazurError
+from lazur.kernel.ids import SeededIds
+from lazur.model.armid import ArmId
+from lazur.providers.resources.deployments.aside import worked_out
+from lazur.providers.resources.deployments.expansion import expansion_of, surroundings_of
+from lazur.providers.resources.deployments.linking import member
+from lazur.providers.resources.deployments.resource import DeploymentSpec, Placed
+from lazur.providers.resources.template import Budget, check_location
+
+
+async def judged(id: ArmId, body: Any, front: Pipeline) -> Any:
+    """The request, its template with what is wrong with it; as it is when there is none, or none that admission reads."""
+    key, properties = member(body, "properties")
+    if not isinstance(properties, dict):
+        return body
+    try:
+        spec = DeploymentSpec.model_validate(properties)
+    except ValidationError:
+        return body
+    if spec.template is None or spec.nested is not None:
+        return body
+    template = spec.template if isinstance(spec.template, Placed) else Placed(spec.template)
+    try:
+        await _form(id, spec, template, member(body, "location")[1], front)
+    except LazurError as error:
+        template.fault = error
+    return {**body, key: {**properties, member(properties, "template")[0]: template}}
+
+
+async def _form(id: ArmId, spec: DeploymentSpec, template: Placed, location: Any, front: Pipeline) -> None:
+    """Only the form matters here: values that are drawn at random are drawn when the run begins."""
+    scope, stamp = id.scope, front.stamp
+    if location is not None and not isinstance(location, str):
+        return
+    group = front.store.get(scope.key) if scope.reach == "group" else None
+    around = surroundings_of(scope, stamp, group=group, location=location)
+    check_location(id.name, around.kind, location)
+    if location is not None and location.replace(" ", "").lower() != stamp.region.lower():
+        message = f"The location '{location}' is not available for deployments. The available region is '{stamp.region}'."
+        raise LazurError("LocationNotAvailableForDeployment", message, target="location")
+    properties = {**spec.wire(), "template": template, "externalInputs": spec.external_inputs}
+    now, budget = front.clock.now(), Budget()
+    await worked_out(
+        budget, lambda home: expansion_of(id, properties, spec.parameters or {}, around, SeededIds(0), now, budget)
+    )
