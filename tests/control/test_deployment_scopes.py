@@ -223,7 +223,7 @@ def test_validity_and_difference_at_the_door() -> None:
         assert named == {"new", "deep"}
         wrong = nested("inner", [resource(f"{NETWORK}/publicIPAddresses", "far", {"location": "mars"})], inner=True)
         refused = await door.ask("POST", f"{id}/validate", deployment([wrong]))
-        assert refused.faults() == {("LocationNotAvailableForResourceType", "location")}
+        assert refused.faults() == {("LocationNotAvailableForResourceType", str(public(rg, "far")))}
         told = await door.ask("POST", f"{id}/whatIf", good)
         assert told.status == 200 and told.json["status"] == "Succeeded"
         kinds = {c["resourceId"].rpartition("/")[2]: c["changeType"] for c in told.json["properties"]["changes"]}
