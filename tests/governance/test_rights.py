@@ -243,7 +243,7 @@ def test_a_management_group_gets_another_name_and_another_place() -> None:
         assert moved.json["properties"]["displayName"] == "Low"
         circle = await door.ask("PATCH", str(top), {"parentGroupId": str(low)})
         assert (circle.status, circle.error["code"]) == (400, "InvalidParent")
-        wrong = await door.ask("PATCH", str(top), {"displayName": 1, "parentGroupId": []})
+        wrong = await door.ask("PATCH", str(top), {"displayName": {}, "parentGroupId": []})
         assert wrong.status == 400 and len(wrong.faults()) == 2
         assert (await door.ask("PATCH", str(root.resource(low.type, "none")), {"displayName": "x"})).status == 404
 

@@ -16,7 +16,7 @@ from lazur.api.authority import SUBSCRIPTIONS, root_group
 from lazur.api.lists import paged
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
-from lazur.kernel.errors import LazurError, all_at_once
+from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Change, Document, Record
 from lazur.model.fields import Model
@@ -201,13 +201,9 @@ async def put_group(pipeline: Pipeline, request: Request, group: str) -> Respons
 
 async def patch_group(pipeline: Pipeline, request: Request, group: str) -> Response:
     """Give a group another name, or put it below another one; what the body leaves out stays."""
-    id, body = _id(request, group), request.body()
+    id = _id(request, group)
     pipeline.authority.authorise(request.caller, f"{_TYPE}/write", id)
-    try:
-        asked = _Patch.model_validate(body)
-    except ValidationError as error:
-        told = [(fault["msg"], ".".join(map(str, fault["loc"]))) for fault in error.errors()]
-        raise all_at_once([LazurError("InvalidRequestContent", m, target=t) for m, t in told]) from error
+    asked = request.read_as(_Patch)
     change: dict[str, Any] = {"displayName": asked.display_name} if asked.display_name is not None else {}
     if asked.parent_group_id is not None:
         change["details"] = {"parent": {"id": asked.parent_group_id}}
