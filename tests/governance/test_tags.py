@@ -37,7 +37,7 @@ def test_replace_merge_and_delete_at_every_scope() -> None:
             less = {"operation": "Delete", "properties": {"tags": {"team": "a", "cost": "2"}}}
             assert (await door.ask("PATCH", path, less)).json["properties"]["tags"] == {"env": "live", "cost": "1"}
             assert (await door.get(str(scope)))["tags"] == {"env": "live", "cost": "1"}
-            wrong = await door.ask("PATCH", path, {"operation": "Shout", "properties": {"tags": {"a": 1}}})
+            wrong = await door.ask("PATCH", path, {"operation": "Shout", "properties": {"tags": {"a": {}}}})
             assert wrong.status == 400 and {t for _, t in wrong.faults()} == {"operation", "properties.tags.a"}
         shown = (await door.get(f"{_targets(door)[0]}/tagNames"))["value"]
         assert {(n["tagName"], n["count"]["value"]) for n in shown} == {("env", 2), ("cost", 2)}
