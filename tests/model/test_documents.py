@@ -82,6 +82,15 @@ def test_resources(record: Record) -> None:
     assert set(json.loads(text)) == set(Record.__dataclass_fields__)
 
 
+def test_a_document_may_be_nested_deeper_than_a_request() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"x": [deep]}
+    id, now = ArmId("s", "g").resource("Microsoft.Compute/disks", "d"), datetime(2026, 1, 1, tzinfo=UTC)
+    record = Record.made(id, "u", {}, "Succeeded", "v", now, {}, status=deep)
+    assert record_from(record_text(record)) == record
+
+
 @given(OPERATIONS)
 def test_operations(operation: Operation) -> None:
     assert operation_from(operation_text(operation)) == operation

@@ -17,9 +17,9 @@ from starlette.responses import Response as HttpResponse
 from starlette.types import Receive, Scope, Send
 
 from lazur.api.message import Request, Response
-from lazur.api.present import encode
 from lazur.api.routes import Routes
 from lazur.api.throttle import Throttle
+from lazur.kernel.compact import compact
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
 from lazur.kernel.log import logger
@@ -130,7 +130,7 @@ def content(response: Response) -> bytes:
     """The body as it is sent; empty for None, as ARM does."""
     if response.text is not None:
         return response.text.encode()
-    return b"" if response.body is None else encode(response.body).encode()
+    return b"" if response.body is None else compact(response.body).encode()
 
 
 @lru_cache(maxsize=512)

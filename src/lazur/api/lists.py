@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from lazur.api.message import Request, Response
 from lazur.api.pipeline import Pipeline
-from lazur.api.present import encode
 from lazur.api.queries import AT_ONCE, Test, Window, matching, page, parse_filter
+from lazur.kernel.compact import compact
 from lazur.model.armid import ArmId
 from lazur.model.registry import AnyResource
 
@@ -42,7 +42,7 @@ async def _shown(pipeline: Pipeline, request: Request, prefix: str, type: str, k
         part = records[start : start + AT_ONCE]
         texts += pipeline.presenter.texts(part, request.query.get("$expand", ""), brief=brief)
         await others()
-    rest = f',"nextLink":{encode(link)}' if link else ""
+    rest = f',"nextLink":{compact(link)}' if link else ""
     return Response(200, text=f'{{"value":[{",".join(texts)}]{rest}}}')
 
 

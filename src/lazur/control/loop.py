@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from lazur.control.plan import Canceled, Failed, Gone, Outcome, Plan, Ready, Wai
 from lazur.kernel.errors import Conflict, LazurError
 from lazur.kernel.ids import derived
 from lazur.kernel.log import logger
-from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Entry, Event, Operation, Record
+from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, Change, Document, Entry, Event, Operation, Record, Reference
 from lazur.model.events import event
 from lazur.model.rights import Caller, right
 
@@ -96,24 +96,29 @@ class Loop:
         while True:
             try:
                 entries = store.feed(position)
-                for entry in entries:
-                    self._wake_for(entry)
-                    position = entry.sequence
-                if not entries:
+                if entries:
+                    self._wake_for(entries)
+                    position = entries[-1].sequence
+                else:
                     await store.changed(position)
             except Exception:
                 log.exception("cannot follow the feed", position=position)
                 await self.context.clock.sleep(_PAUSE)
 
-    def _wake_for(self, entry: Entry) -> None:
-        if entry.what == "resource":
-            self._wake_around(entry.key)
-        elif entry.what == "reference":
-            self._wake_document(entry.key)
-        elif entry.what == "report":
-            self.wake(entry.key)
+    def _wake_for(self, entries: Sequence[Entry]) -> None:
+        # What came together is asked for together: that costs little more than one alone.
+        changed = list(dict.fromkeys(e.key for e in entries if e.what == "resource"))
+        referrers = self.context.store.referrers_among(changed) if changed else {}
+        references = self.context.store.references_among(changed) if changed else {}
+        for key in changed:
+            self._wake_around(key, referrers.get(key, ()), references.get(key, ()))
+        for entry in entries:
+            if entry.what == "reference":
+                self._wake_document(entry.key)
+            elif entry.what == "report":
+                self.wake(entry.key)
 
-    def _wake_around(self, key: str) -> None:
+    def _wake_around(self, key: str, referrers: Sequence[Reference], references: Sequence[Reference]) -> None:
         """A resource changed: itself, whoever refers to it, whatever it needs, and a group that goes.
 
         What it merely watches (a deployment its resources) has nothing to learn from it, nor has a resource from what its
@@ -124,9 +129,9 @@ class Loop:
             self._echoes.pop(key, None)
         if record is None or not (self._echoes.get(key) == record.version or self._settled(record)):
             self.wake(key)
-        for reference in self.context.store.referrers(key):
+        for reference in referrers:
             self.wake(reference.source)
-        for reference in self.context.store.references(key):
+        for reference in references:
             if reference.blocking:
                 self._wake_document(reference.target)
         parts = key.split("/")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
-from pydantic_core import to_json
-
+from lazur.kernel.compact import compact
 from lazur.model.armid import ArmId
 from lazur.model.documents import Event, Operation, Record
 
@@ -18,19 +15,14 @@ _LONGEST = 16 * 1024
 _MOMENTS = ("created", "changed")
 
 
-# Compact JSON with sorted keys, so that equal documents are equal texts. `json.dumps` with options makes an encoder each time.
+# With sorted keys, so that equal documents are equal texts; what is never compared as text needs no order.
 dumps = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode
-
-
-def _text(fields: Mapping[str, Any]) -> str:
-    """Compact JSON in the order given, for what is never compared as text: a sixth of what `dumps` costs."""
-    return to_json(fields).decode()
 
 
 def record_text(record: Record) -> str:
     """The stored form of a resource."""
     moments = {name: getattr(record, name).isoformat() for name in _MOMENTS}
-    return _text({**vars(record), "id": record.id.path, **moments})
+    return compact({**vars(record), "id": record.id.path, **moments})
 
 
 def record_from(text: str) -> Record:
@@ -55,7 +47,7 @@ def operation_text(operation: Operation) -> str:
     fields = dict(vars(operation))
     fields["started"] = operation.started.isoformat()
     fields["ended"] = operation.ended.isoformat() if operation.ended else None
-    return _text(fields)
+    return compact(fields)
 
 
 def operation_from(text: str) -> Operation:
@@ -68,7 +60,7 @@ def operation_from(text: str) -> Operation:
 
 def event_text(event: Event) -> str:
     """The stored form of an event."""
-    return _text({**vars(event), "time": moment_text(event.time)})
+    return compact({**vars(event), "time": moment_text(event.time)})
 
 
 def event_from(text: str) -> Event:

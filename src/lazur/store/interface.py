@@ -50,6 +50,10 @@ class Store(Protocol):
         """References that `source` holds."""
         ...
 
+    def references_among(self, sources: Sequence[str]) -> Mapping[str, Sequence[Reference]]:
+        """`references` of each of `sources` that has any, in one question."""
+        ...
+
     def claims(self, pool: str) -> dict[str, str]:
         """value -> owner of one pool: costs what the pool holds, where `holder` and `free` do not."""
         ...

@@ -253,16 +253,22 @@ class SqliteStore:
         return [Reference(r[0], r[1], r[2], bool(r[3])) for r in rows]
 
     def referrers_among(self, targets: Sequence[str]) -> Mapping[str, Sequence[Reference]]:
-        found: dict[str, list[Reference]] = {}
-        for asked, *row in self._reader.execute(_AMONG, (json.dumps(targets),)):
-            found.setdefault(asked, []).append(Reference(row[0], row[1], row[2], bool(row[3])))
-        for references in found.values():
-            references.sort(key=lambda r: (r.source, r.path))
-        return found
+        return self._among(_TO, targets)
 
     def references(self, source: str) -> Sequence[Reference]:
         sql = "SELECT source, path, target, blocking FROM refs WHERE source = ? ORDER BY path"
         return [Reference(r[0], r[1], r[2], bool(r[3])) for r in self._reader.execute(sql, (source,))]
+
+    def references_among(self, sources: Sequence[str]) -> Mapping[str, Sequence[Reference]]:
+        return self._among(_FROM, sources)
+
+    def _among(self, sql: str, keys: Sequence[str]) -> Mapping[str, Sequence[Reference]]:
+        found: dict[str, list[Reference]] = {}
+        for asked, *row in self._reader.execute(sql, (json.dumps(keys),)):
+            found.setdefault(asked, []).append(Reference(row[0], row[1], row[2], bool(row[3])))
+        for references in found.values():
+            references.sort(key=lambda r: (r.source, r.path))
+        return found
 
     def claims(self, pool: str) -> dict[str, str]:
         return dict(self._reader.execute("SELECT value, owner FROM claims WHERE pool = ?", (pool,)).fetchall())
@@ -346,8 +352,9 @@ class SqliteStore:
 
 _REFERRERS = "SELECT source, path, target, blocking FROM refs WHERE (target = ? OR (target > ? AND target < ?))"
 # The range holds what only begins alike as well (`disk-1` for `disk`); the last condition drops it.
-_AMONG = """SELECT value, source, refs.path, target, blocking FROM json_each(?) CROSS JOIN refs
+_TO = """SELECT value, source, refs.path, target, blocking FROM json_each(?) CROSS JOIN refs
     ON target >= value AND target < value || '0' AND (target = value OR target >= value || '/')"""
+_FROM = "SELECT value, source, refs.path, target, blocking FROM json_each(?) CROSS JOIN refs ON source = value"
 _DESIRES = "SELECT domain, kind, key, payload, secrets, owner, generation, removed, reported, state, answer FROM desires"
 # One step through the index per subscription, where DISTINCT would read every event.
 _SUBSCRIPTIONS = """WITH RECURSIVE known (name) AS (
