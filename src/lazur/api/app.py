@@ -30,6 +30,7 @@ log = logger("api")
 _MAX_BODY = 4 * 1024 * 1024
 _SLASHES = re.compile(r"/{2,}")
 JSON = "application/json; charset=utf-8"
+_ALWAYS = ((b"cache-control", b"no-cache"), (b"x-content-type-options", b"nosniff"))
 _WITHOUT_LENGTH = (204, 304)
 _CORRELATION = re.compile(r"^[0-9A-Za-z-]{1,64}$")
 
@@ -63,32 +64,31 @@ class ArmApp:
         # A request that names no correlation begins one under its own id, as ARM has it.
         correlation = given.get("x-ms-correlation-request-id", "")
         correlation = correlation if _CORRELATION.match(correlation) else request_id
-        marks = {
-            "x-ms-request-id": request_id,
-            "x-ms-correlation-request-id": correlation,
-            "x-ms-routing-request-id": f"LAZUR:{correlation}",
-            "cache-control": "no-cache",
-            "x-content-type-options": "nosniff",
-        }
+        begun = correlation.encode()
+        marks = [
+            *_ALWAYS,
+            (b"x-ms-request-id", request_id.encode()),
+            (b"x-ms-correlation-request-id", begun),
+            (b"x-ms-routing-request-id", b"LAZUR:" + begun),
+        ]
         client = given.get("x-ms-client-request-id", "")
         if _CORRELATION.match(client):
-            marks["x-ms-client-request-id"] = client
+            marks.append((b"x-ms-client-request-id", client.encode()))
         # Nothing below a subscription is for everybody.
         below = scope["path"].startswith("/subscriptions/")
         open_to_all = None if below else await self._anonymous(HttpRequest(scope, receive))
         if open_to_all is not None:
-            open_to_all.headers.update(marks)
+            open_to_all.raw_headers += marks
             await open_to_all(scope, receive, send)
             return
         answer = await self._answer(scope, receive, given, correlation)
         body = content(answer)
-        headers = {**marks, **(answer.headers or {})}
         if body:
-            headers["content-type"] = JSON
+            marks.append((b"content-type", JSON.encode()))
         if answer.status not in _WITHOUT_LENGTH:
-            headers["content-length"] = str(len(body))
-        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+            marks.append((b"content-length", b"%d" % len(body)))
+        marks += [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in (answer.headers or {}).items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": marks})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive, given: Mapping[str, str], correlation: str) -> Response:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -376,6 +377,7 @@ def _guarded(stamp: Stamp, web: Transport, clock: Clock) -> GuardedFetch:
     return GuardedFetch(Guard(stamp.public_prefixes, stamp.internal_prefixes, stamp.template_servers), web, clock)
 
 
+@lru_cache(maxsize=4096)
 def _caller(found: Principal) -> Caller:
     kind = "User" if found.kind == "user" else "ServicePrincipal"
     return Caller(found.tenant_id, found.object_id, found.upn or found.app_id, kind, found.app_id, found.groups)
