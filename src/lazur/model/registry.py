@@ -111,6 +111,27 @@ class Registry:
             raise self._no_namespace(name)
         return self.providers[name.lower()].namespace
 
+    def offered(self, namespace: str, kind: str | None, region: str) -> dict[str, Any]:
+        """What is told of a namespace or of one of its types: where there is one, in which api-versions. Empty for none."""
+        found = self.providers.get(namespace.lower())
+        if found is None:
+            return {}
+        rows = [
+            {
+                "resourceType": name,
+                "locations": [region.capitalize()],
+                "apiVersions": list(declared.api_versions),
+                "zoneMappings": [],
+                "capabilities": "SupportsTags, SupportsLocation" if declared.tracked else "None",
+            }
+            for declared in found.types
+            for own in [declared.type.split("/", 1)[1]]
+            for name in [own, *(f"{own}/{child.type}" for child in declared.embedded)]
+        ]
+        if kind is None:
+            return {"namespace": found.namespace, "resourceTypes": rows}
+        return next((row for row in rows if str(row["resourceType"]).lower() == kind.lower()), {})
+
     def _no_namespace(self, name: str | None) -> LazurError:
         known = ", ".join(sorted(p.namespace for p in self.providers.values() if not is_operators(p.namespace)))
         message = f"The resource namespace '{name}' is invalid. This cloud provides {known}."

@@ -123,25 +123,13 @@ def register(pipeline: Pipeline, request: Request, namespace: str, verb: str) ->
 
 
 def _provider(pipeline: Pipeline, scope: ArmId, namespace: str) -> dict[str, Any]:
-    found = pipeline.registry.providers[namespace]
-    locations = [pipeline.stamp.region.capitalize()]
+    offered = pipeline.registry.offered(namespace, None, pipeline.stamp.region)
     return {
-        "id": f"{str(scope).rstrip('/')}/providers/{found.namespace}",
-        "namespace": found.namespace,
+        "id": f"{str(scope).rstrip('/')}/providers/{offered['namespace']}",
+        "namespace": offered["namespace"],
         "registrationState": "Registered",
         "registrationPolicy": "RegistrationFree",
-        "resourceTypes": [
-            {
-                "resourceType": name,
-                "locations": locations,
-                "apiVersions": list(declared.api_versions),
-                "zoneMappings": [],
-                "capabilities": "SupportsTags, SupportsLocation" if declared.tracked else "None",
-            }
-            for declared in found.types
-            for name in [declared.type.split("/", 1)[1]]
-            + [f"{declared.type.split('/', 1)[1]}/{e.type}" for e in declared.embedded]
-        ],
+        "resourceTypes": offered["resourceTypes"],
     }
 
 

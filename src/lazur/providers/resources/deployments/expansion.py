@@ -11,6 +11,7 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import Ids
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
+from lazur.model.registry import Registry
 from lazur.model.rights import Caller
 from lazur.model.stamp import Stamp
 from lazur.providers.resources.deployments.resource import Placed
@@ -19,6 +20,7 @@ from lazur.providers.resources.template import (
     Context,
     DeploymentScope,
     Expansion,
+    Providers,
     Target,
     expand,
     parse_template,
@@ -77,9 +79,14 @@ def surroundings_of(
     )
 
 
+def offered_by(registry: Registry, stamp: Stamp) -> Providers:
+    """What `providers()` tells of this cloud."""
+    return lambda namespace, kind: registry.offered(namespace, kind, stamp.region)
+
+
 def expansion_of(
     id: ArmId, properties: Mapping[str, Any], parameters: Mapping[str, Any], around: Surroundings, ids: Ids, now: datetime,
-    budget: Budget,
+    budget: Budget, providers: Providers,
 ) -> Expansion:  # fmt: skip
     """The concrete template; raises `InvalidTemplate` and the like for everything wrong with it."""
     if properties.get("template") is None:
@@ -98,6 +105,7 @@ def expansion_of(
         mode=str(properties.get("mode", "Incremental")),
         external_inputs=properties.get("externalInputs") or {},
         budget=budget,
+        providers=providers,
     )
     template = properties["template"]
     known = {"locate": template.locate} if isinstance(template, Placed) else {}

@@ -11,7 +11,7 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import SeededIds
 from lazur.model.armid import ArmId
 from lazur.providers.resources.deployments.aside import worked_out
-from lazur.providers.resources.deployments.expansion import expansion_of, surroundings_of
+from lazur.providers.resources.deployments.expansion import expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.linking import member
 from lazur.providers.resources.deployments.resource import DeploymentSpec, Placed
 from lazur.providers.resources.template import Budget, check_location
@@ -48,7 +48,8 @@ async def _form(id: ArmId, spec: DeploymentSpec, template: Placed, location: Any
         message = f"The location '{location}' is not available for deployments. The available region is '{stamp.region}'."
         raise LazurError("LocationNotAvailableForDeployment", message, target="location")
     properties = {**spec.wire(), "template": template, "externalInputs": spec.external_inputs}
-    now, budget = front.clock.now(), Budget()
+    now, budget, given = front.clock.now(), Budget(), spec.parameters or {}
+    offered = offered_by(front.registry, stamp)
     await worked_out(
-        budget, lambda home: expansion_of(id, properties, spec.parameters or {}, around, SeededIds(0), now, budget)
+        budget, lambda home: expansion_of(id, properties, given, around, SeededIds(0), now, budget, offered)
     )

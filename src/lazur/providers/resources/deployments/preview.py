@@ -15,7 +15,7 @@ from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import Caller
 from lazur.providers.resources.deployments.aside import Home, worked_out
-from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, surroundings_of
+from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
 from lazur.providers.resources.deployments.linking import Links, resolved
 from lazur.providers.resources.template import (
@@ -133,7 +133,9 @@ class _Asked:
         check_location(self.id.name, around.kind, self.location)
         given = self.properties.get("parameters") or {}
         wanted = {**self.properties, "mode": self.mode}
-        return expansion_of(self.id, wanted, given, around, self.front.ids, self.front.clock.now(), self.budget)
+        offered = offered_by(self.front.registry, self.front.stamp)
+        now = self.front.clock.now()
+        return expansion_of(self.id, wanted, given, around, self.front.ids, now, self.budget, offered)
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
@@ -253,7 +255,7 @@ def _context(name: str, place: Surroundings, around: Context) -> Context:
     return Context(
         deployment_name=name, scope=place.scope, utcnow=around.utcnow, ids=around.ids, tenant=place.tenant,
         environment=place.environment, deployer=place.deployer, location=place.location, nesting=place.nesting,
-        budget=around.budget,
+        budget=around.budget, providers=around.providers,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, TERMINAL, Record,
 from lazur.model.registry import Registry
 from lazur.model.rights import Caller
 from lazur.providers.resources.deployments.aside import worked_out
-from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of
+from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, offered_by
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
 from lazur.providers.resources.template import MAX_RUN_STEPS, Budget, Expansion, Node
 
@@ -272,9 +272,9 @@ async def expand_record(
     template = nested_part(context, record).get("template") or record.properties.get("template")
     inputs = unsealed(context, record, "externalInputs")
     properties = {**record.properties, "template": template, "externalInputs": inputs}
-    budget = Budget(MAX_RUN_STEPS)
+    budget, offered = Budget(MAX_RUN_STEPS), offered_by(context.registry, context.stamp)
     return await worked_out(
-        budget, lambda home: expansion_of(record.id, properties, parameters, around, context.ids, now, budget)
+        budget, lambda home: expansion_of(record.id, properties, parameters, around, context.ids, now, budget, offered)
     )
 
 

@@ -114,7 +114,7 @@ def _given(declared: Parameter, wrapped: Any, scope: Scope) -> Any:
         return None
     context = scope.context
     if context.secret is None or not isinstance(reference, dict):
-        raise ExpressionFault("A reference to a key vault can't be followed here")
+        raise ExpressionFault("A reference to a key vault can't be followed: this cloud has none; give the value itself")
     if not declared.secure:
         raise ExpressionFault("Only a parameter of type 'secureString' or 'secureObject' can refer to a key vault")
     return context.secret(reference)

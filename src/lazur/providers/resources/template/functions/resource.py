@@ -163,8 +163,11 @@ def list_action(frame: Frame, args: list[Any]) -> Any:
 @function("providers", 1, 2)
 def providers(frame: Frame, args: list[Any]) -> Any:
     """What is known of a namespace, or of one of its types."""
-    kind = text("providers", args[1], 2) if len(args) > 1 else None
-    return frame.scope.context.providers(text("providers", args[0]), kind)
+    namespace, kind = text("providers", args[0]), text("providers", args[1], 2) if len(args) > 1 else None
+    found = frame.scope.context.providers(namespace, kind)
+    if not found:
+        raise fault("providers", f"this cloud has no '{namespace if kind is None else f'{namespace}/{kind}'}'")
+    return found
 
 
 @function("pickZones", 3, 5)
