@@ -7,9 +7,11 @@ the last commit. Must never look at the resource that is asked for: not yours an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
+from lazur.model.conditions import Attributes, condition
 from lazur.model.documents import Record
 from lazur.model.rights import BUILT_IN, LOCKS, Assignment, Caller, Rights, Role, denial
 from lazur.store.interface import Store
@@ -36,13 +38,17 @@ class Authority:
 
     # -- rights -------------------------------------------------------------------------------------------------------
 
-    def may(self, caller: Caller, action: str, scope: ArmId, *, data: bool = False) -> bool:
-        """Whether `caller` holds `action` at `scope`."""
-        return self.rights.allows(caller, action, scope, data)
+    def may(
+        self, caller: Caller, action: str, scope: ArmId, *, data: bool = False, attributes: Attributes | None = None
+    ) -> bool:
+        """Whether `caller` holds `action` at `scope`; conditions of assignments are asked of `attributes`."""
+        return self.rights.allows(caller, action, scope, data, attributes)
 
-    def authorise(self, caller: Caller, action: str, scope: ArmId, *, data: bool = False) -> None:
+    def authorise(
+        self, caller: Caller, action: str, scope: ArmId, *, data: bool = False, attributes: Attributes | None = None
+    ) -> None:
         """Raise ARM's 403 unless `caller` holds `action` at `scope`. Always before any look-up."""
-        if not self.may(caller, action, scope, data=data):
+        if not self.may(caller, action, scope, data=data, attributes=attributes):
             raise denial(caller, action, scope)
 
     @property
@@ -75,8 +81,11 @@ class Authority:
         for record in self._store.list(type=ASSIGNMENTS):
             said = record.properties
             name = ArmId.parse(said["roleDefinitionId"]).name.lower()
+            text = said.get("condition")
+            when = condition(text) if text else None
             for role in [BUILT_IN[name]] if name in BUILT_IN else custom.get(name, ()):
-                yield Assignment(str(said["principalId"]), role, record.id.scope.key)
+                held = role if when is None else replace(role, condition=when)
+                yield Assignment(str(said["principalId"]), held, record.id.scope.key)
 
     def _hierarchy(self) -> dict[str, Sequence[str]]:
         """What lies over each management group and subscription."""

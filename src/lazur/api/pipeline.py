@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
+from pydantic import ValidationError
+
 from lazur.api.authority import Authority
 from lazur.api.decode import Decoded, decode, decode_child, pointers_of
 from lazur.api.links import Links, exclusive, gone_children, in_use
@@ -22,6 +24,7 @@ from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError, all_at_once
 from lazur.kernel.ids import Ids, derived
 from lazur.model.armid import ArmId
+from lazur.model.conditions import Attributes
 from lazur.model.documents import FAILED, SUCCEEDED, TERMINAL, Change, Event, Operation, Record, Reference
 from lazur.model.events import event
 from lazur.model.fields import carried, frozen_fields
@@ -91,7 +94,8 @@ class Pipeline:
         whoever asks for it was permitted to by other means."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self._permit(caller, [(right(id.type, "write"), id)] if needs is None else needs)
+        needs = [(right(id.type, "write"), id)] if needs is None else needs
+        self._permit(caller, needs, lambda: self._asked("request", id, body))
         self.authority.unlocked(id)
         body = await self._prepared(id, body)
         return await self.in_turn(
@@ -144,9 +148,24 @@ class Pipeline:
     def _turn(self, id: ArmId) -> str:
         return self.registry.document_of(id).key
 
-    def _permit(self, caller: Caller, needs: Needs) -> None:
+    def _permit(self, caller: Caller, needs: Needs, attributes: Attributes | None = None) -> None:
         for action, scope in needs:
-            self.authority.authorise(caller, action, scope)
+            self.authority.authorise(caller, action, scope, attributes=attributes)
+
+    def _asked(self, source: str, id: ArmId, body: Any) -> Mapping[str, str]:
+        """What conditions may ask of a request's body, or of a resource's; nothing of one that cannot be read."""
+        declared = self.registry.find(id.type)
+        # Read as it is decoded later: of a property that stands twice in different spellings the last one counts.
+        lowered = {k.lower(): v for k, v in body.items() if v is not None} if isinstance(body, Mapping) else {}
+        try:
+            said = declared.attributes(declared.Spec.model_validate(lowered.get("properties", {}))) if declared else {}
+        except (ValidationError, LazurError):
+            return {}
+        return {f"@{source}[{id.type}:{name}]".lower(): value for name, value in said.items()}
+
+    def _there(self, id: ArmId) -> Mapping[str, str]:
+        record = self.store.get(id.key)
+        return self._asked("resource", id, record.body) if record is not None else {}
 
     async def patch(
         self, caller: Caller, id: ArmId, body: Any, api_version: str, *, if_match: str = "", needs: Needs | None = None
@@ -403,7 +422,7 @@ class Pipeline:
         """Wish for `id` to go; refused while somebody uses it. `record` is None when nothing was there."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self.authority.authorise(caller, right(id.type, "delete"), id)
+        self.authority.authorise(caller, right(id.type, "delete"), id, attributes=lambda: self._there(id))
         self.authority.unlocked(id, removing=True)
         embedded = self.registry.embedded(id)
         if embedded is not None:
@@ -535,7 +554,7 @@ class Pipeline:
         this cloud does not have (`lacking` in `admit.py`)."""
         id = self.registry.canonical(id)
         action = right(id.type, "write")
-        if not self.authority.may(caller, action, id):
+        if not self.authority.may(caller, action, id, attributes=lambda: self._asked("request", id, body)):
             return [denial(caller, action, id)]
         embedded = self.registry.embedded(id)
         if embedded is not None:

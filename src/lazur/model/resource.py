@@ -158,6 +158,11 @@ class Resource(Generic[S]):
         return body, ()
 
     @classmethod
+    def attributes(cls, spec: S) -> Mapping[str, str]:
+        """What the conditions of role assignments may ask of an instance that is written or deleted."""
+        return {}
+
+    @classmethod
     def outer(cls, shown: Rendering) -> dict[str, Any]:
         """What stands beside `properties` besides the envelope."""
         return {}

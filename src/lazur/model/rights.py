@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
+from lazur.model.conditions import Attributes, Condition
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class Role:
     data_actions: tuple[str, ...] = ()
     not_data_actions: tuple[str, ...] = ()
     description: str = ""
+    condition: Condition | None = None
+    """When this holding of the role counts; None: always."""
 
     def grants(self, action: str, data: bool = False) -> bool:
         """Whether the role allows `action` (lower-case)."""
@@ -151,12 +154,13 @@ def _matches(patterns: Iterable[str], action: str) -> bool:
 
 
 class _Holding:
-    """Roles that somebody holds together at some scope, and what they were found to grant."""
+    """Roles that somebody holds together at some scope, and what those without a condition were found to grant."""
 
-    __slots__ = ("_decided", "roles")
+    __slots__ = ("_decided", "conditional", "roles")
 
     def __init__(self, roles: tuple[Role, ...]) -> None:
-        self.roles = roles
+        self.roles = tuple(role for role in roles if role.condition is None)
+        self.conditional = tuple(role for role in roles if role.condition is not None)
         self._decided: dict[tuple[str, bool], bool] = {}
 
     def grants(self, action: str, data: bool) -> bool:
@@ -165,6 +169,12 @@ class _Holding:
             lowered = action.lower()
             known = _keep(self._decided, (action, data), any(role.grants(lowered, data) for role in self.roles))
         return known
+
+    def grants_if(self, action: str, data: bool, attributes: Attributes | None) -> bool:
+        """Whether a role grants it whose condition holds."""
+        lowered = action.lower()
+        given = (role.condition for role in self.conditional if role.grants(lowered, data))
+        return any(c is not None and c.holds(lowered, attributes) for c in given)
 
 
 class Rights:
@@ -182,17 +192,21 @@ class Rights:
         self._holdings: dict[tuple[str, tuple[str, ...], str], _Holding] = {}
         self._alike: dict[tuple[Role, ...], _Holding] = {}
 
-    def allows(self, caller: Caller, action: str, scope: ArmId, data: bool = False) -> bool:
-        """Whether any assignment of the caller or its groups, at `scope` or above, grants `action`.
+    def allows(
+        self, caller: Caller, action: str, scope: ArmId, data: bool = False, attributes: Attributes | None = None
+    ) -> bool:
+        """Whether any assignment of the caller or its groups, at `scope` or above, grants `action`; `attributes` are what the
+        conditions of assignments may ask for.
 
         What is the operator's nobody may do who did not come in by the operator's endpoint, whatever role they hold.
         """
         if not caller.operator and is_operators(action):
             return False
-        return self._holding(caller, scope).grants(action, data)
+        held = self._holding(caller, scope)
+        return held.grants(action, data) or (bool(held.conditional) and held.grants_if(action, data, attributes))
 
     def roles(self, caller: Caller, scope: ArmId) -> tuple[Role, ...]:
-        """The roles that the caller holds at `scope`, by itself or a group, there or above."""
+        """The roles that the caller holds without condition at `scope`, by itself or a group, there or above."""
         return self._holding(caller, scope).roles
 
     def has_below(self, caller: Caller, scope: ArmId) -> bool:

@@ -182,7 +182,8 @@ def _decision(pipeline: Pipeline, scope: ArmId, who: Caller, action: str, data: 
     over = pipeline.authority.rights.over(scope)
     for record in pipeline.store.list(type=RoleAssignment.type) if allowed else ():
         said = record.properties
-        mine = said["principalId"] in (who.object_id, *who.groups) and record.id.scope.key in over
+        # A condition may have held for something else.
+        mine = not said.get("condition") and said["principalId"] in (who.object_id, *who.groups) and record.id.scope.key in over
         if mine and any(r.grants(action.lower(), data) for r in _roles(pipeline, said["roleDefinitionId"])):
             return {**out, "roleAssignment": pipeline.presenter.show(record)}
     return out

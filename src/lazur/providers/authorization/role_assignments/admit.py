@@ -6,6 +6,7 @@ from typing import Any
 
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
+from lazur.model.conditions import condition
 from lazur.model.documents import Claim, Reference
 from lazur.model.resource import Decision, Facts
 from lazur.model.rights import BUILT_IN
@@ -18,9 +19,7 @@ def admit(spec: RoleAssignmentSpec, body: dict[str, Any], facts: Facts) -> Decis
     faults, references = [], []
     role = ArmId.parse(spec.role_definition_id).name.lower()
     custom = _custom(role, facts)
-    if spec.condition:
-        # A condition that is kept and not obeyed would give more than was meant.
-        faults.append(_fault("NotSupported", "Conditions on role assignments are not offered.", "condition"))
+    faults += _condition(spec)
     if role not in BUILT_IN and custom is None:
         message = f"The specified role definition with ID '{role}' does not exist."
         faults.append(_fault("RoleDefinitionDoesNotExist", message, "roleDefinitionId"))
@@ -49,6 +48,21 @@ def admit(spec: RoleAssignmentSpec, body: dict[str, Any], facts: Facts) -> Decis
         faults.append(LazurError("RoleAssignmentExists", message, status=409))
     body = {**body, "properties": {**body["properties"], "principalType": kind or spec.principal_type}}
     return Decision(faults, claims=[Claim(ASSIGNED, held, facts.id.key)], references=references, body=body)
+
+
+def _condition(spec: RoleAssignmentSpec) -> list[LazurError]:
+    """What is wrong with the condition: one that was kept and not obeyed would give more than was meant."""
+    if not spec.condition:
+        return []
+    faults = []
+    if spec.condition_version != "2.0":
+        message = "The given role assignment condition is invalid: its version must be '2.0'."
+        faults.append(_fault("RoleAssignmentConditionNotValid", message, "conditionVersion"))
+    try:
+        condition(spec.condition)
+    except LazurError as error:
+        faults.append(error)
+    return faults
 
 
 def _custom(role: str, facts: Facts) -> str | None:

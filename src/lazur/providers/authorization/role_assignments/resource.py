@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator
 
 from lazur.kernel.clock import rfc3339
+from lazur.model.armid import ArmId
 from lazur.model.fields import Caseless, IdText, Model, Mut
 from lazur.model.resource import Answers, Rendering, Resource
 
@@ -51,6 +52,13 @@ class RoleAssignment(Resource[RoleAssignmentSpec]):
             "principalType": "ServicePrincipal",
         }
     }
+
+    @classmethod
+    def attributes(cls, spec: RoleAssignmentSpec) -> dict[str, str]:
+        """Which role is given to whom."""
+        role = ArmId.parse(spec.role_definition_id).name
+        found = {"RoleDefinitionId": role, "PrincipalId": spec.principal_id, "PrincipalType": spec.principal_type}
+        return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def render(cls, shown: Rendering) -> dict[str, Any]:
