@@ -191,6 +191,13 @@ class View:
         return {r["id"] for r in rows if self.may("Microsoft.Resources/subscriptions/read", ArmId(r["id"]))}
 
     @property
+    def held_in(self) -> set[str]:
+        """The subscriptions it holds a role in something of."""
+        rows = self.door.store.document("subscriptions").content
+        within = {r["id"]: f"{ArmId(r['id']).key}/" for r in rows if r["tenant"] == self.tenant}
+        return {id for id, key in within.items() if any(a.scope.startswith(key) for a in self.asker.held)}
+
+    @property
     def groups(self) -> set[str]:
         """The management groups of its directory that it may read, by name."""
         found = self.door.store.list(type=GROUPS)
@@ -217,7 +224,7 @@ def shown(subscription: str, tenant: str) -> dict[str, Shown]:
     rows = {
         _named(get, resources, "/tenants"): Shown(get, "/tenants", _values("tenantId"), lambda v: {v.tenant}),
         _named(get, resources, "/subscriptions"): Shown(
-            get, "/subscriptions", _values("subscriptionId"), lambda v: v.subscriptions
+            get, "/subscriptions", _values("subscriptionId"), lambda v: v.subscriptions | v.held_in
         ),
         _named(get, resources, "/providers"): Shown(get, "/providers", _values("namespace"), _same(*_PUBLIC)),
         _named(get, resources, "/providers/(?P<namespace>[^/]+)"): Shown(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lazur.api.refusals import OF_CALLER, OF_SUBSCRIPTION
 from lazur.model.armid import ArmId
 from tests.api.front import Door, at_the_door, world_of
 from tests.cloud.cloud import Cloud
@@ -53,5 +54,37 @@ def test_filters_and_refusals() -> None:
         for wrong in ("color eq 'red'", "eventTimestamp ge yesterday"):
             answer = await door.ask("GET", path, query=f"$filter={wrong}")
             assert answer.status == 400 and answer.error["target"] == "$filter"
+
+    at_the_door(world_of("a group", _group), main)
+
+
+def test_refusals_are_told_and_bounded() -> None:
+    async def main(door: Door) -> None:
+        group = ArmId(door.plane.stamp.subscription, "rg")
+        token, path = door.token("nobody"), str(group.resource(ADDRESS, "a"))
+        assert (await door.ask("PUT", path, BODY, token=token, headers=MARK)).status == 403
+        assert (await door.ask("PUT", path, {**BODY, "location": "secret-mars"})).status == 400
+        assert (await door.ask("DELETE", path, token=token)).status == 403
+        assert (await door.ask("POST", f"{group.resource('Microsoft.Compute/virtualMachines', 'v')}/start")).status == 404
+        assert (await door.ask("GET", path, token=token)).status == 403
+        await door.cloud.clock.sleep(5.0)
+        told = {(e["operationName"]["value"], e["subStatus"]["value"]): e for e in await _log(door, "status eq 'Failed'")}
+        assert set(told) == {
+            (f"{ADDRESS}/write", "Forbidden"), (f"{ADDRESS}/write", "BadRequest"), (f"{ADDRESS}/delete", "Forbidden"),
+            ("Microsoft.Compute/virtualMachines/start/action", "NotFound"),
+        }  # fmt: skip
+        one = told[f"{ADDRESS}/write", "Forbidden"]
+        assert one["correlationId"] == MARK["x-ms-correlation-request-id"] and one["resourceId"] == path
+        assert one["level"] == "Error" and "AuthorizationFailed" in one["properties"]["statusMessage"]
+        assert "secret-mars" not in str(told)
+        for _ in range(3 * OF_CALLER):
+            await door.ask("DELETE", path, token=token)
+        for number in range(2 * OF_SUBSCRIPTION // OF_CALLER):
+            for _ in range(OF_CALLER):
+                await door.ask("DELETE", path, token=door.token(f"nobody{number}"))
+        await door.cloud.clock.sleep(5.0)
+        failed = await _log(door, "status eq 'Failed'")
+        mine = [e for e in failed if e["claims"].get("appid") == one["claims"].get("appid") and e["caller"] == one["caller"]]
+        assert len(mine) == OF_CALLER and len(failed) == OF_SUBSCRIPTION
 
     at_the_door(world_of("a group", _group), main)

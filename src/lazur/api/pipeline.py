@@ -19,6 +19,7 @@ from lazur.api.authority import Authority
 from lazur.api.decode import Decoded, decode, decode_child, pointers_of
 from lazur.api.links import Links, exclusive, gone_children, in_use
 from lazur.api.present import Presenter, not_found
+from lazur.api.refusals import Refusals
 from lazur.api.underway import Underway
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import Conflict, LazurError, all_at_once
@@ -66,7 +67,7 @@ class Pipeline:
 
     def __init__(
         self, registry: Registry, store: Store, stamp: Stamp, clock: Clock, ids: Ids, seal: Seal, unseal: Unseal,
-        authority: Authority, principals: Principals, sign: Callable[[str], str], fetch: Fetch,
+        authority: Authority, principals: Principals, sign: Callable[[str], str], fetch: Fetch, refusals: Refusals,
     ) -> None:  # fmt: skip
         self.registry = registry
         self.store = store
@@ -77,6 +78,7 @@ class Pipeline:
         self.seal = seal
         self.unseal = unseal
         self.fetch = fetch
+        self.refusals = refusals
         self.authority = authority
         self.principals = principals
         self._links = Links(registry, store, authority, self.presenter)
@@ -94,13 +96,14 @@ class Pipeline:
         whoever asks for it was permitted to by other means."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        needs = [(right(id.type, "write"), id)] if needs is None else needs
-        self._permit(caller, needs, lambda: self._asked("request", id, body))
-        self.authority.unlocked(id)
-        body = await self._prepared(id, body)
-        return await self.in_turn(
-            self._turn(id), lambda: self._write(caller, id, self._keeping(id, body), api_version, if_match, if_none_match)
-        )
+        with self.refusals.noting(caller, id, right(id.type, "write"), "PUT"):
+            needs = [(right(id.type, "write"), id)] if needs is None else needs
+            self._permit(caller, needs, lambda: self._asked("request", id, body))
+            self.authority.unlocked(id)
+            body = await self._prepared(id, body)
+            return await self.in_turn(
+                self._turn(id), lambda: self._write(caller, id, self._keeping(id, body), api_version, if_match, if_none_match)
+            )
 
     def _keeping(self, id: ArmId, body: Any) -> Any:
         """`body` with the lists of children it does not mention, of types whose children stay then."""
@@ -176,11 +179,12 @@ class Pipeline:
         """
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self._permit(caller, [(right(id.type, "write"), id)] if needs is None else needs)
-        self.authority.unlocked(id)
-        return await self.in_turn(
-            self._turn(id), lambda: self._write(caller, id, self._merged(id, body), api_version, if_match)
-        )
+        with self.refusals.noting(caller, id, right(id.type, "write"), "PATCH"):
+            self._permit(caller, [(right(id.type, "write"), id)] if needs is None else needs)
+            self.authority.unlocked(id)
+            return await self.in_turn(
+                self._turn(id), lambda: self._write(caller, id, self._merged(id, body), api_version, if_match)
+            )
 
     def _merged(self, id: ArmId, body: Any) -> Any:
         """What `body` makes of the document as it is now."""
@@ -422,15 +426,16 @@ class Pipeline:
         """Wish for `id` to go; refused while somebody uses it. `record` is None when nothing was there."""
         id = self.registry.canonical(id)
         self.registry.holder_of(id)
-        self.authority.authorise(caller, right(id.type, "delete"), id, attributes=lambda: self._there(id))
-        self.authority.unlocked(id, removing=True)
-        embedded = self.registry.embedded(id)
-        if embedded is not None:
-            child = embedded[1]
-            return await self.in_turn(
-                self._turn(id), lambda: self._delete_child(caller, id, child, api_version, if_match)
-            )
-        return await self.in_turn(self._turn(id), lambda: self._delete(caller, id, if_match))
+        with self.refusals.noting(caller, id, right(id.type, "delete"), "DELETE"):
+            self.authority.authorise(caller, right(id.type, "delete"), id, attributes=lambda: self._there(id))
+            self.authority.unlocked(id, removing=True)
+            embedded = self.registry.embedded(id)
+            if embedded is not None:
+                child = embedded[1]
+                return await self.in_turn(
+                    self._turn(id), lambda: self._delete_child(caller, id, child, api_version, if_match)
+                )
+            return await self.in_turn(self._turn(id), lambda: self._delete(caller, id, if_match))
 
     async def _delete_child(self, caller: Caller, id: ArmId, child: Embedded, version: str, if_match: str) -> Accepted:
         parent = self.store.get(id.parent.key)
@@ -488,24 +493,26 @@ class Pipeline:
         if action is None:
             message = f"The resource type '{declared.type}' has no action '{name}'."
             raise LazurError("InvalidResourceType", message, status=404)
-        self.authority.authorise(caller, right(declared.type, f"{action.name}/action"), id)
-        self.authority.unlocked(id)
-        module = self.registry.behaviour(declared, "admit")
-        assert module is not None, f"{declared.type} declares actions and has no admit.py"
+        needed = right(declared.type, f"{action.name}/action")
+        with self.refusals.noting(caller, id, needed, "POST"):
+            self.authority.authorise(caller, needed, id)
+            self.authority.unlocked(id)
+            module = self.registry.behaviour(declared, "admit")
+            assert module is not None, f"{declared.type} declares actions and has no admit.py"
 
-        async def step() -> Accepted:
-            record = self.stored(id)
-            did: Act = module.act(action.name, record, body, dict(query or {}), self.tools)
-            if did.intent is None:
-                return Accepted(record, body=did.body)
-            if record.deleting:
-                raise _going(record)
-            changed, operation = self._intended(caller, record, action, did)
-            told = self._event(caller, changed, f"{action.name}/action", "POST", operation)
-            await self.store.commit(Change(records=[changed], operations=[operation] if operation else (), events=[told]))
-            return Accepted(changed, False, operation, did.body)
+            async def step() -> Accepted:
+                record = self.stored(id)
+                did: Act = module.act(action.name, record, body, dict(query or {}), self.tools)
+                if did.intent is None:
+                    return Accepted(record, body=did.body)
+                if record.deleting:
+                    raise _going(record)
+                changed, operation = self._intended(caller, record, action, did)
+                told = self._event(caller, changed, f"{action.name}/action", "POST", operation)
+                await self.store.commit(Change(records=[changed], operations=[operation] if operation else (), events=[told]))
+                return Accepted(changed, False, operation, did.body)
 
-        return await self.in_turn(self._turn(id), step)
+            return await self.in_turn(self._turn(id), step)
 
     def _intended(self, caller: Caller, record: Record, action: Action, did: Act) -> tuple[Record, Operation | None]:
         changed = record.with_(intent=dict(did.intent or {}), version=record.version + 1, changed=self.clock.now())

@@ -33,6 +33,7 @@ from lazur.api.guest_tokens import GuestTokens
 from lazur.api.message import Response as ArmResponse
 from lazur.api.openapi import document
 from lazur.api.pipeline import Pipeline
+from lazur.api.refusals import Refusals
 from lazur.api.routes import Routes
 from lazur.api.throttle import Throttle
 from lazur.control.context import Context
@@ -157,6 +158,7 @@ class ControlPlane:
         self._described: dict[tuple[str, str], bytes] = {}
         self.authority = Authority(store, [Assignment(SYSTEM.object_id, OWNER, ROOT)])
         self._web = web
+        self.refusals = Refusals(store, clock, ids)
         self.pipeline = self._pipeline(stamp, identity)
         self.presence = Presence(clock)
         context = Context(store, self.registry, stamp, clock, ids, self.pipeline, stamp_key.seal,
@@ -192,7 +194,7 @@ class ControlPlane:
     async def run(self) -> None:
         """Serve the control loop and key rotation until cancelled."""
         tidies = [self._artifacts.keep_tidy(self.clock)] if self._artifacts else []
-        await asyncio.gather(self.loop.run(), self.app.keys.keep_fresh(), *tidies)
+        await asyncio.gather(self.loop.run(), self.app.keys.keep_fresh(), self.refusals.run(), *tidies)
 
     def desires(self, domain: str) -> Desires:
         """The desires of one domain, for its executor."""
@@ -203,7 +205,7 @@ class ControlPlane:
     def _pipeline(self, stamp: Stamp, identity: Identity) -> Pipeline:
         fetch = _guarded(stamp, self._web, self.clock)
         return Pipeline(self.registry, self.store, stamp, self.clock, self.ids, self._key.seal, self._key.unseal,
-                        self.authority, DirectoryPrincipals(identity.directory), self.sign, fetch)  # fmt: skip
+                        self.authority, DirectoryPrincipals(identity.directory), self.sign, fetch, self.refusals)  # fmt: skip
 
     def _operators(self, identity: Identity) -> ArmApp:
         """ARM at the operator's endpoint: all of it, links to itself included, for the operator's directory alone."""
