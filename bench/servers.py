@@ -29,7 +29,7 @@ from lazur.kernel.clock import SystemClock
 from lazur.kernel.ids import SystemIds
 from lazur.kernel.log import configure
 from lazur.lifecycle.control_plane import ControlPlane, Machine, credentials
-from lazur.lifecycle.serving import Server
+from lazur.lifecycle.serving import Server, settled
 from lazur.model.stamp import Stamp
 from lazur.providers.compute.host import SimulatedHost, SimulatedStorage, host_handlers, storage_handlers
 from lazur.providers.network.host import NetworkHandler
@@ -89,6 +89,7 @@ async def serve(kind: str, folder: Path) -> None:
         app, told["credentials"] = plane.app, json.loads(credentials(plane))
         if kind == "shared":
             told["tenants"] = await tenants(plane)
+    settled()
     config = uvicorn.Config(
         app, http="httptools", ws="none", loop="none", lifespan="off", log_level="warning", access_log=False,
         server_header=False, timeout_keep_alive=65,

@@ -29,7 +29,7 @@ async def control(config: RoleConfig, clock: Clock) -> None:
     from lazur.lifecycle.catalogue import listed
     from lazur.lifecycle.control_plane import ControlPlane, Machine, credentials
     from lazur.lifecycle.outside_identity import of_container
-    from lazur.lifecycle.serving import peer, server
+    from lazur.lifecycle.serving import peer, server, settled
     from lazur.model.stamp import Stamp
     from lazur.store.sqlite import SqliteStore
 
@@ -58,6 +58,7 @@ async def control(config: RoleConfig, clock: Clock) -> None:
     operators = server(plane.operator_app, config.admin_address, config.api_port, pki, "admin")
     port = int(config.desires_url.rpartition(":")[2])
     back = server(desire_app(plane.desires, peer, plane.tokens), config.control_address, port, pki, "desires", mutual=True)
+    settled()
     await asyncio.gather(front.serve(), operators.serve(), back.serve(), plane.run())
 
 

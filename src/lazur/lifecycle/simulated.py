@@ -31,7 +31,7 @@ from lazur.lifecycle.catalogue import built_in
 from lazur.lifecycle.control_plane import ControlPlane, Machine, credentials
 from lazur.lifecycle.outside_identity import of_site
 from lazur.lifecycle.rack.roles import capacity
-from lazur.lifecycle.serving import server
+from lazur.lifecycle.serving import server, settled
 from lazur.lifecycle.site import Site
 from lazur.model.stamp import Stamp
 from lazur.providers.compute.host import SimulatedHost, SimulatedStorage, host_handlers, storage_handlers
@@ -82,6 +82,7 @@ async def _serve(site: Site, port: int) -> None:
     front = server(plane.app, "localhost", port, pki, "api")
     operators = server(plane.operator_app, "localhost", port + 1, pki, "admin")
     _banner(site, endpoints, bundle, state)
+    settled()
     try:
         await asyncio.gather(front.serve(), operators.serve(), plane.run(), *_executors(plane, site))
     finally:
