@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +15,9 @@ from lazur.providers.resources.deployments.aside import worked_out
 from lazur.providers.resources.deployments.expansion import expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.linking import member
 from lazur.providers.resources.deployments.resource import DeploymentSpec, Placed
-from lazur.providers.resources.template import Budget, check_location
+from lazur.providers.resources.template import Budget, Expansion, check_location
+
+INVALID = "The template deployment is not valid according to the validation procedure. See inner errors for details."
 
 
 async def judged(id: ArmId, body: Any, front: Pipeline) -> Any:
@@ -50,6 +53,21 @@ async def _form(id: ArmId, spec: DeploymentSpec, template: Placed, location: Any
     properties = {**spec.wire(), "template": template, "externalInputs": spec.external_inputs}
     now, budget, given = front.clock.now(), Budget(), spec.parameters or {}
     offered = offered_by(front.registry, stamp)
-    await worked_out(
+    found = await worked_out(
         budget, lambda home: expansion_of(id, properties, given, around, SeededIds(0), now, budget, offered)
     )
+    lacking = [*_lacking(found, id, front)]
+    if lacking:
+        raise LazurError("InvalidTemplateDeployment", INVALID, details=lacking)
+
+
+def _lacking(found: Expansion, id: ArmId, front: Pipeline) -> Iterator[LazurError]:
+    """Resources of types that this cloud does not have: of a template that cannot be made whole nothing is made."""
+    for node in found.nodes:
+        # What a name comes to that is not known yet is told when it is.
+        if node.existing or "[" in node.id:
+            continue
+        try:
+            front.registry.holder_of(front.registry.canonical(ArmId.parse(node.id, id.tenant)))
+        except LazurError as error:
+            yield LazurError(error.code, error.message, target=node.id)

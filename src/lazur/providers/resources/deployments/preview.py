@@ -17,6 +17,7 @@ from lazur.model.rights import Caller
 from lazur.providers.resources.deployments.aside import Home, worked_out
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
+from lazur.providers.resources.deployments.judging import INVALID
 from lazur.providers.resources.deployments.linking import Links, resolved
 from lazur.providers.resources.template import (
     Budget,
@@ -35,7 +36,6 @@ from lazur.providers.resources.whatif import Shapes, failed, what_if
 
 _CHECK = 50
 """Steps of looking something up, or of reading one body as its type."""
-_INVALID = "The template deployment is not valid according to the validation procedure. See inner errors for details."
 
 
 async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Pipeline) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class _Asked:
         found = steps(expansion, self)
         faults = [*found.faults, *(f for step in found.resources for f in self._told(step))]
         if faults:
-            error = LazurError("InvalidTemplateDeployment", _INVALID, details=faults)
+            error = LazurError("InvalidTemplateDeployment", INVALID, details=faults)
             raise LazurError.from_body(hidden(error.body(), _secrets(expansion, found)))
         return {
             "id": str(self.id),
