@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,9 +80,25 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def az(az_program: Path, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Az]:
     """az in the environment `lazur env` prints, signed in as the service principal."""
-    # What az keeps belongs to the test, and the user's own keys stay out of it.
+    with _signed_in(az_program, cloud, tmp_path_factory.mktemp("home")) as shell:
+        yield shell
+
+
+@pytest.fixture(scope="module", params=["az", "az-lts"])
+def each_az(request: pytest.FixtureRequest, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Az]:
+    """The same, with the az of today and with the one with long-term support."""
+    program: Path = request.getfixturevalue({"az": "az_program", "az-lts": "lts_program"}[request.param])
     home = tmp_path_factory.mktemp("home")
-    shell = Az(az_program, {**os.environ, **cloud.environment, "HOME": str(home)}, cloud.environment)
+    # Each keeps its own tokens and indexes, beside the cloud's address.
+    kept = shutil.copytree(cloud.environment["AZURE_CONFIG_DIR"], home / "azure")
+    with _signed_in(program, cloud, home, AZURE_CONFIG_DIR=str(kept)) as shell:
+        yield shell
+
+
+@contextmanager
+def _signed_in(program: Path, cloud: Cloud, home: Path, **more: str) -> Iterator[Az]:
+    # What az keeps belongs to the test, and the user's own keys stay out of it.
+    shell = Az(program, {**os.environ, **cloud.environment, "HOME": str(home), **more}, cloud.environment)
     try:
         shell(LOGIN)
         for name in shell("group list --query [].name"):

@@ -20,6 +20,21 @@ _CLIENTS = (
 )
 
 
+BEYOND = {
+    "AzurePowerShellCredential, AzureDeveloperCliCredential, VisualStudioCodeCredential": (
+        "they ask another program for its tokens: Az PowerShell, azd, Visual Studio Code"
+    ),
+    "a broker (`InteractiveBrowserBrokerCredential`, az on Windows)": "a service of Windows or macOS",
+    "Cloud Shell": "a service of Azure's portal",
+    "managed identity (`az login --identity`, ManagedIdentityCredential)": "asked from inside a machine of the cloud only",
+    "SharedTokenCacheCredential with an AuthenticationRecord": (
+        "it cannot be told that the sign-in service is not Microsoft's; InteractiveBrowserCredential with the record is above"
+    ),
+    "user and password, at an AAD-like authority with a port": "MSAL forgets the port when it asks about the user",
+}
+"""What clients can do and nobody can try, and why."""
+
+
 def client_of(agent: str) -> str:
     """The client behind a User-Agent; empty for whoever is none of Azure's."""
     for pattern, name in _CLIENTS:
@@ -57,7 +72,7 @@ class Results:
         flows = {way: dict(clients) for way, clients in before.get("flows", {}).items()}
         for (way, client), ended in self._flows.items():
             flows.setdefault(way, {})[client] = ended
-        return {"flows": flows, "operations": operations}
+        return {"beyond": BEYOND, "flows": flows, "operations": operations}
 
     def write(self) -> None:
         """Put the merged results into the file."""

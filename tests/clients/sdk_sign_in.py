@@ -39,6 +39,7 @@ SUBSCRIPTION = os.environ["AZURE_SUBSCRIPTION_ID"]
 USER, PASSWORD = os.environ["LAZUR_USER"], os.environ["LAZUR_PASSWORD"]
 PUBLIC = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 """The public application everybody may sign in with: az's own."""
+ARM = "797f4846-ba00-4fd7-ba43-dac1f8f63013"
 TOKEN_FILE, ISSUER = os.environ.get("LAZUR_TOKEN_FILE", ""), os.environ.get("LAZUR_ISSUER", "")
 """Where a token of somebody outside the cloud is, and who that is."""
 TENANTS = {"AAD-like": os.environ["LAZUR_TENANT"], "ADFS-like": "adfs"}
@@ -78,6 +79,9 @@ class Program:
             trusted = {"name": "outside", "issuer": ISSUER, "subject": "sdk", "audiences": ["api://AzureADTokenExchange"]}
             graph.ask("POST", f"{self.object}/federatedIdentityCredentials", trusted)
         self.principal = graph.ask("POST", "/servicePrincipals", {"appId": self.id})["id"]
+        arm = graph.ask("GET", f"/servicePrincipals(appId='{ARM}')")["id"]
+        consent = {"clientId": self.principal, "resourceId": arm, "consentType": "AllPrincipals", "scope": "user_impersonation"}
+        graph.ask("POST", "/oauth2PermissionGrants", consent)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -183,10 +187,16 @@ def people(tenant: str, program: Program) -> dict[str, Callable[[], Any]]:
         known = {name: value for name, value in kept.items() if name != "authority"} | {"authentication_record": record}
         return identity.InteractiveBrowserCredential(**known, disable_automatic_authentication=True)
 
+    def on_behalf() -> Any:
+        called = identity.InteractiveBrowserCredential(**who).get_token(f"api://{program.id}/.default").token
+        proof = {"client_secret": program.secret, "user_assertion": called}
+        return identity.OnBehalfOfCredential(tenant, program.id, **proof, **common())
+
     ways = {
         "device code": lambda: identity.DeviceCodeCredential(**who, prompt_callback=lambda url, code, _: person(url, code)),
         "browser": lambda: identity.InteractiveBrowserCredential(**who),
         "authorization code": lambda: by_code(tenant, program),
+        "on behalf of a person": on_behalf,
         "remembered by an earlier program": remembered,
     }
     if tenant != "adfs" and not forgets_port(tenant):

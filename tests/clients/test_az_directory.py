@@ -1,4 +1,4 @@
-"""The unmodified az against the directory: users, groups, applications, service principals.
+"""The unmodified az, both of them, against the directory: users, groups, applications, service principals.
 
 The tests of this file build on each other and take the objects of the earlier ones.
 """
@@ -15,6 +15,12 @@ from tests.clients.az import Az
 from tests.clients.clouds import Cloud
 
 PERSON = "login -u {lazur_user} -p {lazur_password} --tenant {lazur_tenant}"
+
+
+@pytest.fixture(scope="module")
+def az(each_az: Az) -> Az:
+    """Both of them, one after the other."""
+    return each_az
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +121,13 @@ def test_applications(az: Az) -> None:
     az("ad app permission add --id {id} --api 00000003-0000-0000-c000-000000000000 --api-permissions"
        " e1fe6dd8-ba31-4d61-89e7-88639da4683d=Scope", id=id)  # fmt: skip
     assert len(az("ad app permission list --id {id}", id=id)) == 1
+    az("ad sp create --id {id}", id=id)
+    given = az("ad app permission grant --id {id} --api 797f4846-ba00-4fd7-ba43-dac1f8f63013 --scope user_impersonation", id=id)
+    assert [g["id"] for g in az("ad app permission list-grants --id {id}", id=id)] == [given["id"]]
+    me = az("ad sp show --id {lazur_client_id} --query id")
+    az("ad app owner add --id {id} --owner-object-id {me}", id=id, me=me)
+    assert me in [o["id"] for o in az("ad app owner list --id {id}", id=id)]
+    az("ad app owner remove --id {id} --owner-object-id {me}", id=id, me=me)
     az("ad app delete --id {id}", id=id)
     assert "does not exist" in az.refused("ad app show --id {id}", id=id, code=3)
 
@@ -133,6 +146,13 @@ def test_service_principal_for_the_roles_of_arm(az: Az, cloud: Cloud) -> None:
     assert found == {(made["appId"], "Reader"), (made["appId"], "Contributor")}
     reset = az("ad sp credential reset --id {id}", id=made["appId"])
     assert reset["password"] != made["password"]
+    az("ad sp credential reset --id {id} --create-cert --append", id=made["appId"])
+    (certificate,) = az("ad sp credential list --id {id} --cert", id=made["appId"])
+    az("ad sp credential delete --id {id} --cert --key-id {key}", id=made["appId"], key=certificate["keyId"])
+    assert az("ad sp credential list --id {id} --cert", id=made["appId"]) == []
+    az("ad sp update --id {id} --set {tags}", id=made["appId"], tags='tags=["here"]')
+    assert az("ad sp show --id {id} --query tags", id=made["appId"]) == ["here"]
+    assert isinstance(az("ad sp owner list --id {id}", id=made["appId"]), list)
     # What was assigned to it stays, to nobody.
     az("ad sp delete --id {id}", id=made["appId"])
     rows = az("role assignment list --scope {scope} --query \"[?principalId=='{oid}']\"", scope=scope, oid=shown["id"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.az import Az
+from tests.clients.clouds import Cloud
 
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 ABOVE = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#"
@@ -61,3 +62,30 @@ def test_a_group_from_a_deployment_of_the_subscription(az: Az, tmp_path: Path) -
     assert done["properties"]["provisioningState"] == "Succeeded"
     assert az(f"resource show -g raised -n inside --resource-type {GUARD}")["name"] == "inside"
     az("group delete -n raised --yes")
+
+
+ABOVE_ALL = "https://schema.management.azure.com/schemas/2019-08-01/tenantDeploymentTemplate.json#"
+OVER = "https://schema.management.azure.com/schemas/2019-08-01/managementGroupDeploymentTemplate.json#"
+
+
+def test_deployments_of_every_scope(az: Az, cloud: Cloud, tmp_path: Path) -> None:
+    file = tmp_path / "main.json"
+    az("group create -n drawn -l local")
+    lists = {
+        "group": ("-g drawn", SCHEMA), "sub": ("", ABOVE), "mg": (f"-m {cloud.environment['LAZUR_TENANT']}", OVER),
+        "tenant": ("", ABOVE_ALL),
+    }  # fmt: skip
+    for scope, (where, schema) in lists.items():
+        file.write_text(json.dumps({**json.loads(template([], schema)), "outputs": {"a": {"type": "string", "value": scope}}}))
+        at = where if scope == "group" else f"{where} -l local"
+        assert az(f"deployment {scope} validate {at} -n e -f {{file}}", file=file)["properties"]["provisioningState"]
+        assert az(f"deployment {scope} what-if {at} -f {{file}} --no-pretty-print", file=file)["status"] == "Succeeded"
+        made = az(f"deployment {scope} create {at} -n e -f {{file}}", file=file)
+        assert made["properties"]["outputs"]["a"]["value"] == scope
+        assert "e" in [row["name"] for row in az(f"deployment {scope} list {where}")]
+        assert az(f"deployment {scope} export {where} -n e")["template"]["outputs"]["a"]["value"] == scope
+        assert isinstance(az(f"deployment operation {scope} list {where} -n e"), list)
+        assert "DeploymentCannotBeCancelled" in az.refused(f"deployment {scope} cancel {where} -n e")
+        az(f"deployment {scope} delete {where} -n e")
+        assert "DeploymentNotFound" in az.refused(f"deployment {scope} show {where} -n e", code=3)
+    az("group delete -n drawn --yes")

@@ -46,7 +46,7 @@ def test_every_way_to_sign_in(
         file.write_text(cloud.issuer.token("sdk"))
         environment |= {"LAZUR_ISSUER": cloud.issuer.url, "LAZUR_TOKEN_FILE": str(file)}
     said = told([sdk_python, "-I", SIGN_IN, style], environment)
-    expected = 18 - (4 if cloud.issuer is None else 0)
+    expected = 19 - (4 if cloud.issuer is None else 0)
     expected += {"ADFS-like": 0, "AAD-like": -2 if cloud.ported else 1}[style]
     assert len(said["ways"]) == expected
     for way, subscriptions in said["ways"].items():

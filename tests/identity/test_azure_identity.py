@@ -11,9 +11,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from lazur.identity.objects import Application, Certificate, FederatedCredential, Secret
+from lazur.identity.directory import Write
+from lazur.identity.firstparty import ARM
+from lazur.identity.objects import Application, Certificate, FederatedCredential, PermissionGrant, Secret
 from lazur.identity.tokens import TokenRevoked
-from tests.identity.flows import certificate, hidden, with_app
+from tests.identity.flows import by_password, certificate, hidden, with_app
 from tests.identity.support import Served, call
 
 azure = pytest.importorskip("azure.identity", reason="azure-identity is not installed: its credentials were not tried")
@@ -104,7 +106,16 @@ def test_authorization_code(registered: Served) -> None:
     assert known._client.obtain_token_by_refresh_token([SCOPE], kept["secret"], client_secret="word").token
 
 
-def test_on_behalf_of_says_that_it_is_not_there(registered: Served) -> None:
-    known = credential(registered, "OnBehalfOfCredential", client_secret="word", user_assertion="a.b.c")
-    with pytest.raises(Exception, match="on behalf of a user"):
-        known.get_token(SCOPE)
+def test_on_behalf_of(registered: Served) -> None:
+    made, program = registered.stamp, "5a5a5a5a-0000-4000-8000-000000000001"
+    arm = made.directory.current.principal(ARM, made.tenant)
+    assert arm is not None
+    grant = PermissionGrant("g", made.tenant, PROGRAM, arm.object_id, scope="user_impersonation")
+    asyncio.run(made.directory.change(lambda _: [Write(grant)]))
+    called = asyncio.run(by_password(made, scope=f"api://{program}/.default")).json["access_token"]
+    proofs: list[dict[str, Any]] = [{"client_secret": "word"}, {"client_certificate": (PRIVATE + PEM).encode()}]
+    for proof in proofs:
+        known = credential(registered, "OnBehalfOfCredential", **proof, user_assertion=called)
+        assert accepted(registered, known.get_token(SCOPE)) == made.secrets.admin_object_id
+    with pytest.raises(Exception, match="AADSTS65001"):
+        known.get_token("https://storage.azure.com/.default")

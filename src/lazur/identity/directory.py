@@ -25,6 +25,7 @@ from lazur.identity.objects import (
     Group,
     Link,
     LinkKind,
+    PermissionGrant,
     Secret,
     ServicePrincipal,
     Stored,
@@ -48,11 +49,12 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
     "application": TypeAdapter(Application),
     "servicePrincipal": TypeAdapter(ServicePrincipal),
     "appRoleAssignment": TypeAdapter(AppRoleAssignment),
+    "permissionGrant": TypeAdapter(PermissionGrant),
     "link": TypeAdapter(Link),
 }
 _KIND_OF: dict[type, str] = {
     Tenant: "tenant", User: "user", Group: "group", Application: "application", ServicePrincipal: "servicePrincipal",
-    AppRoleAssignment: "appRoleAssignment", Link: "link",
+    AppRoleAssignment: "appRoleAssignment", PermissionGrant: "permissionGrant", Link: "link",
 }  # fmt: skip
 _LINKS: tuple[LinkKind, ...] = ("member", "owner", "manager", "role")
 
@@ -91,6 +93,8 @@ def document_name(thing: Stored) -> str:
             return f"{DIRECTORIES}/{thing.tenant_id}/link/{thing.kind}/{thing.source}/{thing.target}"
         case AppRoleAssignment():
             return f"{DIRECTORIES}/{thing.tenant_id}/appRoleAssignment/{thing.id}"
+        case PermissionGrant():
+            return f"{DIRECTORIES}/{thing.tenant_id}/permissionGrant/{thing.id}"
         case _:
             return f"{DIRECTORIES}/{thing.tenant_id}/{_KIND_OF[type(thing)]}/{thing.object_id}"
 
@@ -123,6 +127,7 @@ class Directory:
     # (kind, source) -> targets and (kind, target) -> sources
     targets: _Ends = field(default_factory=dict)
     sources: _Ends = field(default_factory=dict)
+    grants: Mapping[str, PermissionGrant] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, tenant: Tenant) -> Directory:
@@ -204,6 +209,12 @@ class Directory:
         """App role assignments to one principal."""
         return (a for a in self.assignments.values() if a.principal_id == principal_id)
 
+    def consented(self, client_id: str, resource_id: str, user_id: str) -> frozenset[str]:
+        """The scopes within which one service principal may act for a user towards another."""
+        ends, whom = (client_id, resource_id), ("", user_id)
+        held = (g.scope for g in self.grants.values() if (g.client_id, g.resource_id) == ends and g.principal_id in whom)
+        return frozenset(" ".join(held).split())
+
     def edited(self, edits: Iterable[Edit]) -> tuple[Directory, dict[str, Any]]:
         """This directory after `edits`, and the documents to store for it (None: to remove)."""
         draft = _Draft(self)
@@ -236,10 +247,13 @@ class _Draft:
         self._names = dict(old.names)
         self._targets = dict(old.targets)
         self._sources = dict(old.sources)
+        self._grants = dict(old.grants)
         self._own: set[int] = set()
 
     def directory(self) -> Directory:
-        return Directory(self._tenant, self._objects, self._assignments, self._names, self._targets, self._sources)
+        return Directory(
+            self._tenant, self._objects, self._assignments, self._names, self._targets, self._sources, self._grants
+        )
 
     def write(self, thing: Stored) -> None:
         self.documents[document_name(thing)] = content_of(thing)
@@ -251,6 +265,8 @@ class _Draft:
                 self._ends(self._sources, thing.kind, thing.target)[thing.source] = None
             case AppRoleAssignment():
                 self._assignments[thing.id] = thing
+            case PermissionGrant():
+                self._grants[thing.id] = thing
             case _:
                 self._name(thing)
                 self._objects[thing.object_id] = thing
@@ -263,6 +279,8 @@ class _Draft:
                 self._unlink(self._sources, thing.kind, thing.target, thing.source)
             case AppRoleAssignment():
                 self._assignments.pop(thing.id, None)
+            case PermissionGrant():
+                self._grants.pop(thing.id, None)
             case Tenant():
                 raise ValueError("A directory is not removed while the stamp runs.")
             case _:
@@ -277,6 +295,8 @@ class _Draft:
                 self.remove(Link(kind, tenant, source, id))
         for held in [a for a in self._assignments.values() if id in (a.principal_id, a.resource_id)]:
             self.remove(held)
+        for grant in [g for g in self._grants.values() if id in (g.client_id, g.resource_id, g.principal_id)]:
+            self.remove(grant)
         for name in _names_of(self._objects.pop(id)):
             del self._names[name]
 

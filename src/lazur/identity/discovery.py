@@ -13,8 +13,9 @@ from lazur.identity.keys import ALGORITHM
 from lazur.identity.oauth import Authority, OAuthError
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+ON_BEHALF_OF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 RESPONSE_MODES = ("query", "fragment", "form_post")
-_GRANTS = ("authorization_code", "refresh_token", "client_credentials", "password", DEVICE_GRANT)
+_GRANTS = ("authorization_code", "refresh_token", "client_credentials", "password", DEVICE_GRANT, ON_BEHALF_OF)
 _CLAIMS = ("aud", "exp", "iat", "iss", "name", "nonce", "oid", "preferred_username", "sub", "tid")
 
 

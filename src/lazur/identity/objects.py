@@ -200,6 +200,20 @@ class AppRoleAssignment:
 
 
 @dataclass(frozen=True)
+class PermissionGrant:
+    """Consent: the service principal `client_id` may act towards the service principal `resource_id` for the user
+    `principal_id`, for everybody when that is empty, within `scope` (words with spaces between)."""
+
+    id: str
+    tenant_id: str
+    client_id: str
+    resource_id: str
+    principal_id: str = ""
+    scope: str = ""
+    created: int = 0
+
+
+@dataclass(frozen=True)
 class Link:
     """`target` is a member, owner or manager of `source`, or holds the directory role `source`."""
 
@@ -210,4 +224,4 @@ class Link:
 
 
 DirectoryObject = User | Group | Application | ServicePrincipal
-Stored = Tenant | DirectoryObject | AppRoleAssignment | Link
+Stored = Tenant | DirectoryObject | AppRoleAssignment | PermissionGrant | Link

@@ -6,6 +6,7 @@ Must never issue a token before the client, the person, the tenant and the audie
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from lazur.identity import audit, discovery
@@ -18,17 +19,16 @@ from lazur.identity.federation import Federations
 from lazur.identity.firstparty import FAMILY
 from lazur.identity.grants import Grants
 from lazur.identity.keys import KeyRing
-from lazur.identity.oauth import ADFS, Audience, Authority, Form, OAuthError, required, unknown_app
+from lazur.identity.oauth import ADFS, Audience, Authority, Form, OAuthError, malformed, required, unknown_app
 from lazur.identity.objects import ServicePrincipal, User
+from lazur.identity.onbehalf import check_consent, presented
 from lazur.identity.outside import Issuers
 from lazur.identity.passwords import RULES, check_password, complies
 from lazur.identity.sealing import StampKey
 from lazur.identity.signin import Client, SignIn
-from lazur.identity.tokens import LIFETIME, Issuer, Subject
+from lazur.identity.tokens import LIFETIME, Issuer, Subject, Verifier
 from lazur.kernel.clock import Clock
 from lazur.kernel.ids import Ids
-
-_ON_BEHALF_OF = ("urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange")
 
 
 class OpenIdProvider:
@@ -40,6 +40,7 @@ class OpenIdProvider:
         directory: LiveDirectory,
         keys: KeyRing,
         grants: Grants,
+        verifier: Verifier,
         federations: Federations,
         issuers: Issuers,
         stamp_key: StampKey,
@@ -53,6 +54,7 @@ class OpenIdProvider:
         self._directory = directory
         self._keys = keys
         self._ended = grants
+        self._verifier = verifier
         self._issuer = Issuer(endpoints, keys, clock, ids)
         self._signin = SignIn(endpoints, directory, issuers, clock)
         self._statements = Statements(stamp_key, clock, ids)
@@ -65,6 +67,7 @@ class OpenIdProvider:
             "authorization_code": self._by_code,
             discovery.DEVICE_GRANT: self._by_device,
             "device_code": self._by_device,  # the v1.0 spelling
+            discovery.ON_BEHALF_OF: self._on_behalf_of,
         }
 
     # --- what is published ----------------------------------------------------------------------------------------
@@ -109,13 +112,6 @@ class OpenIdProvider:
     async def token(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
         """Answer a token request from the address `source`; refusals are `OAuthError`."""
         kind = required(form, "grant_type")
-        if kind in _ON_BEHALF_OF or form.get("requested_token_use") == "on_behalf_of":
-            raise OAuthError(
-                "unsupported_grant_type",
-                70003,
-                "This stamp does not issue tokens on behalf of a user to a service in between. Sign the user in to the"
-                " resource directly, or let the service use its own identity.",
-            )
         grant = self._grants.get(kind)
         if grant is None:
             raise OAuthError("unsupported_grant_type", 70003, f"The grant type '{kind[:100]}' is not supported.")
@@ -214,6 +210,20 @@ class OpenIdProvider:
         user = self._still(Refresh(device.user_id, device.home_id, client.app_id, device.approved, grant))
         asked = Audience.asked({**device.asked, **form}, self.endpoints).granted(device.asked.get("scope", ""))
         return self._for_user(authority, form, client, user, asked, "device", grant)
+
+    async def _on_behalf_of(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
+        """A program that a person called with a token calls another one for that person."""
+        if form.get("requested_token_use") != "on_behalf_of":
+            raise malformed("'requested_token_use' must be 'on_behalf_of'.")
+        client = await self._signin.client(self._directory.current, form, authority.tenant, source)
+        if client.app is None or client.strength == 0:
+            raise OAuthError("unauthorized_client", 7000114, "This program cannot make on-behalf-of calls: it has no secret.")
+        caller = presented(self._verifier, client.app, required(form, "assertion"))
+        user = self._user(caller.object_id, caller.tenant_id)
+        # What is consented to is one other program: a refresh token would open them all.
+        asked = replace(Audience.asked(form, self.endpoints), offline=False)
+        check_consent(self._directory.current, self.endpoints, client.app, user, asked)
+        return self._for_user(authority, form, client, user, asked, "onBehalfOf", str(caller.claims["sid"]))
 
     def _for_user(
         self,

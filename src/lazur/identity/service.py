@@ -64,7 +64,8 @@ class Identity:
         grants = await Grants.open(kept("ended-sign-ins"), clock)
         federations = Federations(outside.federations, outside.web or HttpWeb(), endpoints, directory, clock, ids)
         issuers = Issuers(GuardedWeb(outside.fetch), clock)
+        verifier = Verifier(endpoints, keys, directory, grants, clock)
         provider = OpenIdProvider(
-            endpoints, directory, keys, grants, federations, issuers, stamp_key, clock, ids
+            endpoints, directory, keys, grants, verifier, federations, issuers, stamp_key, clock, ids
         )
-        return cls(directory, keys, grants, provider, Verifier(endpoints, keys, directory, grants, clock), secrets)
+        return cls(directory, keys, grants, provider, verifier, secrets)

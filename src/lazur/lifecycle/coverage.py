@@ -61,8 +61,9 @@ def _row(declared: AnyResource) -> str:
 
 # -- conformance ------------------------------------------------------------------------------------------------------
 
-Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""`operations`: operation -> api-version -> client -> statuses; `flows`: way to sign in -> client -> how it ended."""
+Results = Mapping[str, Mapping[str, Any]]
+"""`operations`: operation -> api-version -> client -> statuses; `flows`: way to sign in -> client -> how it ended; `beyond`: way
+-> why nobody tries it."""
 METHODS = ("get", "head", "put", "patch", "post", "delete")
 
 
@@ -98,6 +99,8 @@ def conformance(results: Results) -> str:
     lines = [_CONFORMANCE, "## Signing in", "", "| way | client | last result |", "|---|---|---|"]
     for flow, clients in sorted(results.get("flows", {}).items()):
         lines += [f"| {flow} | {client} | {ended} |" for client, ended in sorted(clients.items())]
+    lines += ["", "What these clients have beyond that:", "", "| way | why it is not tried |", "|---|---|"]
+    lines += [f"| {way} | {reason} |" for way, reason in sorted(results.get("beyond", {}).items())]
     asked = results.get("operations", {})
     for namespace in dict.fromkeys(name.partition("/")[0] for name in sorted(known.names)):
         lines += ["", f"## {namespace}", "", "| operation | api-version | client | last answers |", "|---|---|---|---|"]

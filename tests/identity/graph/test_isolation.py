@@ -10,7 +10,16 @@ import pytest
 from lazur.identity.directory import Directory
 from lazur.identity.graph.app import _ACTIONS, _FIND, _ROUTES
 from lazur.identity.graph.links import RELATIONS
-from lazur.identity.objects import Application, AppRoleAssignment, FederatedCredential, Group, Link, ServicePrincipal, User
+from lazur.identity.objects import (
+    Application,
+    AppRoleAssignment,
+    FederatedCredential,
+    Group,
+    Link,
+    PermissionGrant,
+    ServicePrincipal,
+    User,
+)
 from tests.identity.flows import by_password
 from tests.identity.graph.desk import OTHER, Desk, at_the_desk
 
@@ -20,6 +29,7 @@ IDS = {
     "groups": "aaaaaaaa-0000-4000-8000-000000000002",
     "applications": "dddddddd-0000-4000-8000-000000000001",
     "serviceprincipals": "cccccccc-0000-4000-8000-000000000001",
+    "oauth2permissiongrants": "ffffffff-0000-4000-8000-000000000003",
 }
 ASSIGNMENT = "ffffffff-0000-4000-8000-000000000001"
 CREDENTIAL = "ffffffff-0000-4000-8000-000000000002"
@@ -41,6 +51,7 @@ async def full(desk: Desk) -> None:
         Link("owner", tenant, app.object_id, user.object_id),
         Link("manager", tenant, user.object_id, desk.admin),
         AppRoleAssignment(ASSIGNMENT, tenant, user.object_id, service.object_id, NEVER),
+        PermissionGrant(IDS["oauth2permissiongrants"], tenant, service.object_id, service.object_id, user.object_id),
     )
 
 
@@ -59,11 +70,11 @@ def operations() -> list[tuple[str, str]]:
     return sorted(set(found))
 
 
-def _bodies(id: str) -> dict[str, Any]:
+def _bodies(id: str, head: str) -> dict[str, Any]:
     return {
         "POST": {"ids": [id], "groupIds": [id], "@odata.id": f"x/directoryObjects/{id}", "keyId": NEVER, "proof": "x",
                  "passwordCredential": {}, "appId": NEVER, "currentPassword": "a", "newPassword": "b"},
-        "PATCH": {"displayName": "Changed"},
+        "PATCH": {"scope": ""} if head == "oauth2permissiongrants" else {"displayName": "Changed"},
         "PUT": {"@odata.id": f"x/directoryObjects/{id}"},
     }  # fmt: skip
 
@@ -100,14 +111,15 @@ async def same_as_nothing(desk: Desk, who: str, method: str, pattern: str) -> No
     for first in [IDS[head]] if head in IDS else [*IDS.values(), desk.admin, desk.made.tenant]:
         there = pattern.replace("{}", first, 1).replace("{}", second)
         nowhere = pattern.replace("{}", NEVER, 1).replace("{}", NEVER)
-        found = await desk.ask(method, there, _bodies(first).get(method), who=who)
-        never = await desk.ask(method, nowhere, _bodies(NEVER).get(method), who=who)
+        found = await desk.ask(method, there, _bodies(first, head).get(method), who=who)
+        never = await desk.ask(method, nowhere, _bodies(NEVER, head).get(method), who=who)
         assert found.status == never.status >= 400, (method, pattern, found.raw, never.raw)
         assert _plain(found.raw, first, second) == _plain(never.raw, first, second), (method, pattern)
 
 
 def _same(one: Directory, two: Directory) -> bool:
-    return one.objects == two.objects and one.targets == two.targets and one.assignments == two.assignments
+    kept = ("objects", "targets", "assignments", "grants")
+    return all(getattr(one, name) == getattr(two, name) for name in kept)
 
 
 def test_lists_show_ones_own_only() -> None:
@@ -116,7 +128,7 @@ def test_lists_show_ones_own_only() -> None:
         them = await desk.other()
         ids = [*IDS.values(), desk.admin]
         assert (await desk.ask("GET", "users", who=them.object_id)).names("id") == [them.object_id]
-        for set_name in ("groups", "applications"):
+        for set_name in ("groups", "applications", "oauth2PermissionGrants"):
             assert (await desk.ask("GET", set_name, who=them.object_id)).value == []
         assert not set(ids) & set((await desk.ask("GET", "servicePrincipals", who=them.object_id)).names("id"))
         found = await desk.post("directoryObjects/getByIds", {"ids": ids}, who=them.object_id, status=200)

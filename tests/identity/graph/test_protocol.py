@@ -56,9 +56,6 @@ def test_bodies_that_are_no_object(raw: bytes) -> None:
 
 def test_what_is_not_kept_is_said() -> None:
     async def test(desk: Desk) -> None:
-        assert (await desk.ask("GET", "oauth2PermissionGrants?$filter=clientId eq 'x'")).value == []
-        (await desk.ask("POST", "oauth2PermissionGrants", {"clientId": "x"})).refused(501, "NotSupported", "grants")
-        (await desk.ask("DELETE", "oAuth2PermissionGrants/x")).refused(501, "NotSupported")
         (await desk.ask("POST", "domains", {"id": "x.example"})).refused(501, "NotSupported", "domains")
         assert (await desk.ask("GET", "directory/deletedItems/microsoft.graph.application")).value == []
         (await desk.ask("GET", f"directory/deletedItems/{GUID}")).refused(404, "Request_ResourceNotFound")

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from lazur.identity.graph import applications, credentials, directory, groups, links, principals, roles, users
+from lazur.identity.graph import applications, credentials, directory, grants, groups, links, principals, roles, users
 from lazur.identity.graph.errors import bad, body, no_segment
 from lazur.identity.graph.query import Query
 from lazur.identity.graph.request import Answer, Asked, Stage
@@ -101,10 +101,11 @@ _TABLE: Sequence[tuple[str, str, Handler]] = (
     ("GET", "domains", directory.domains),
     ("POST", "domains", directory.no_new_domain),
     ("GET", "domains/{}", directory.domain),
-    ("GET", "oauth2permissiongrants", directory.no_grants),
-    ("POST", "oauth2permissiongrants", directory.no_consent),
-    ("PATCH", "oauth2permissiongrants/{}", directory.no_consent),
-    ("DELETE", "oauth2permissiongrants/{}", directory.no_consent),
+    ("GET", "oauth2permissiongrants", grants.listed),
+    ("POST", "oauth2permissiongrants", grants.created),
+    ("GET", "oauth2permissiongrants/{}", grants.got),
+    ("PATCH", "oauth2permissiongrants/{}", grants.updated),
+    ("DELETE", "oauth2permissiongrants/{}", grants.deleted),
     ("GET", "directory/deleteditems/{}", directory.nothing_deleted),
     ("DELETE", "directory/deleteditems/{}", directory.not_deleted),
     ("POST", "directory/deleteditems/{}/restore", directory.not_deleted),
@@ -291,7 +292,7 @@ async def _about(asked: Asked, segments: Sequence[str], names: Sequence[str]) ->
     if name in ("approleassignments", "approleassignedto") and not isinstance(thing, Application):
         return await _assignments(asked, thing, rest)
     if name == "oauth2permissiongrants" and asked.method == "GET" and not rest and isinstance(thing, User | ServicePrincipal):
-        return await directory.no_grants(asked)
+        return await grants.of(asked, thing)
     found = links.relation(thing, name)
     if found is None:
         return None

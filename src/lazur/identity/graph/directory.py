@@ -233,17 +233,6 @@ async def domain(asked: Asked, id: str) -> Answer:
 # -- what there is nothing of -----------------------------------------------------------------------------------------
 
 
-async def no_grants(asked: Asked) -> Answer:
-    """GET oauth2PermissionGrants: consent is not kept, so there are none"""
-    _need_membership(asked.scene)
-    return asked.rows([], "oauth2PermissionGrants")
-
-
-async def no_consent(asked: Asked, id: str = "") -> Answer:
-    """POST, DELETE, PATCH oauth2PermissionGrants"""
-    raise not_here("delegated permission grants: first-party programs need none, others see the signed-in user only")
-
-
 async def nothing_deleted(asked: Asked, kind: str) -> Answer:
     """GET directory/deletedItems/{kind}: what is deleted is gone at once"""
     asked.scene.need_to_read(User)

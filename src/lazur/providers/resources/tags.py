@@ -68,10 +68,9 @@ def _updated(before: Mapping[str, str], asked: _Asked) -> dict[str, str]:
     return now
 
 
-async def remove(pipeline: Pipeline, request: Request) -> Response:
-    """Take all tags of a scope away."""
-    await _put(pipeline, request, lambda now: {}, "delete")
-    return Response(204)
+async def remove(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+    """Take all tags of a scope away. Azure's clients know no 204 here."""
+    return _shown(request.scope, await _put(pipeline, request, lambda now: {}, "delete"))
 
 
 def _asked(request: Request) -> _Asked:
