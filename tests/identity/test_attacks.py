@@ -449,11 +449,8 @@ def test_the_host_header_decides_nothing() -> None:
 def test_honest_answers_to_what_is_not_there() -> None:
     async def test() -> None:
         made = await stamp()
-        for kind in ("jwt-bearer", "token-exchange"):
-            asked = {"grant_type": f"urn:ietf:params:oauth:grant-type:{kind}", "assertion": "x"}
-            answer = await by_secret(made, **asked, requested_token_use="on_behalf_of")
-            refused(answer, 70003, "unsupported_grant_type")
-            assert "on behalf of" in answer.json["error_description"]
+        exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+        refused(await by_secret(made, grant_type=exchange), 70003, "unsupported_grant_type")
         refused(await call(made.app, "GET", "/consumers/v2.0/.well-known/openid-configuration"), 9002346)
         refused(await by_password(made, path="/consumers/oauth2/v2.0/token"), 9002346)
         for change, error in (

@@ -236,11 +236,11 @@ def test_an_outside_token_as_credential() -> None:
     assert accepted(made, client.acquire_token_for_client(SCOPES)) == "sp-app-c"
 
 
-def test_on_behalf_of_is_refused_with_words() -> None:
+def test_on_behalf_of_nobody_is_refused_with_words() -> None:
     made = asyncio.run(stamp(SystemClock()))
     client = service(made, made.secrets.client_secret, made.secrets.client_id)
     answer = client.acquire_token_on_behalf_of("header.claims.signature", SCOPES)
-    assert answer["error"] == "unsupported_grant_type" and "on behalf of" in answer["error_description"]
+    assert answer["error"] == "invalid_grant" and answer["error_codes"] == [50013]
 
 
 def test_authorization_code_flow_of_a_web_application() -> None:
