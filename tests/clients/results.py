@@ -26,7 +26,6 @@ BEYOND = {
     ),
     "a broker (`InteractiveBrowserBrokerCredential`, az on Windows)": "a service of Windows or macOS",
     "Cloud Shell": "a service of Azure's portal",
-    "managed identity (`az login --identity`, ManagedIdentityCredential)": "asked from inside a machine of the cloud only",
     "SharedTokenCacheCredential with an AuthenticationRecord": (
         "it cannot be told that the sign-in service is not Microsoft's; InteractiveBrowserCredential with the record is above"
     ),

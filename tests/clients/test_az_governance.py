@@ -156,7 +156,7 @@ def test_management_groups(person: Az, cloud: Cloud) -> None:
         shown = person(member.format("show"))
         assert shown["name"] == subscription
         person(member.format("remove"))
-        named = person("account management-group update --name azgov --display-name Named --no-register")
+        named = person("account management-group update --name azgov --display-name Named")
         assert named["displayName"] == "Named"
         person("account management-group create --name azgov-below --parent azgov --no-register")
         assert "azgov-below" in str(person("account management-group show --name azgov --expand --recurse --no-register"))

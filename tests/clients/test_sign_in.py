@@ -1,7 +1,7 @@
 """Every way az signs in, at both kinds of authority, with the az of today and the one with long-term support; and what comes
 of a sign-in later: refreshed tokens, tokens for others, other directories, the end of it.
 
-`az login --identity` is not among them: it works where the machine has an identity, in a guest (`tests/rack/`).
+`az login --identity` is tried where a machine has an identity: `test_az_identity.py`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from lazur.identity.objects import (
     Group,
     Link,
     LinkKind,
+    PermissionGrant,
     ServicePrincipal,
     Stored,
     Tenant,
@@ -30,10 +31,10 @@ KINDS: tuple[LinkKind, ...] = ("member", "owner", "manager", "role")
 
 @st.composite
 def things(draw: st.DrawFn) -> Stored:
-    """An object, a link or an assignment of one of two directories; ids and names meet often."""
+    """An object, a link, an assignment or a grant of one of two directories; ids and names meet often."""
     tenant, id, other = draw(st.sampled_from(TENANTS)), draw(st.sampled_from(OBJECTS)), draw(st.sampled_from(OBJECTS))
     name = draw(st.sampled_from("abc"))
-    match draw(st.integers(0, 5)):
+    match draw(st.integers(0, 6)):
         case 0:
             return User(id, tenant, f"{name}@{tenant}.example", name, "", federated=((f"i{name}", "s"),))
         case 1:
@@ -44,27 +45,39 @@ def things(draw: st.DrawFn) -> Stored:
             return ServicePrincipal(id, f"app-{other}", tenant, name)
         case 4:
             return Link(draw(st.sampled_from(KINDS)), tenant, id, other)
-        case _:
+        case 5:
             return AppRoleAssignment(f"x{id}", tenant, id, other, "r")
+        case _:
+            return PermissionGrant(f"g{id}", tenant, id, other, draw(st.sampled_from(("", *OBJECTS))))
 
 
 def possible(directories: Directories, thing: Stored, wish: bool) -> Edit | None:
     """The edit a caller could make: links join what is there, an id keeps its kind, only what is there is removed."""
     assert not isinstance(thing, Tenant)
     directory = directories.by_id[thing.tenant_id]
-    if isinstance(thing, Link | AppRoleAssignment):
-        ends = (thing.source, thing.target) if isinstance(thing, Link) else (thing.principal_id, thing.resource_id)
-        known = all(end in directory.objects for end in ends)
+    if isinstance(thing, Link | AppRoleAssignment | PermissionGrant):
+        known = all(end in directory.objects for end in _ends(thing))
         if isinstance(thing, Link):
             there = directory.is_linked(thing.kind, thing.source, thing.target)
         else:
-            there = thing.id in directory.assignments
-            thing = directory.assignments.get(thing.id, thing)
+            kept = directory.assignments if isinstance(thing, AppRoleAssignment) else directory.grants
+            there = thing.id in kept
+            thing = kept.get(thing.id, thing)
         return (Write(thing) if known else None) if wish else (Remove(thing) if there else None)
     present = directory.objects.get(thing.object_id)
     if wish:
         return Write(thing) if present is None or type(present) is type(thing) else None
     return Remove(present) if present else None
+
+
+def _ends(thing: Link | AppRoleAssignment | PermissionGrant) -> tuple[str, ...]:
+    match thing:
+        case Link():
+            return thing.source, thing.target
+        case AppRoleAssignment():
+            return thing.principal_id, thing.resource_id
+        case PermissionGrant():
+            return tuple(filter(None, (thing.client_id, thing.resource_id, thing.principal_id)))
 
 
 @given(st.lists(st.tuples(things(), st.booleans()), max_size=40))

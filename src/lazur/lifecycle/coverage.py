@@ -62,8 +62,8 @@ def _row(declared: AnyResource) -> str:
 # -- conformance ------------------------------------------------------------------------------------------------------
 
 Results = Mapping[str, Mapping[str, Any]]
-"""`operations`: operation -> api-version -> client -> statuses; `flows`: way to sign in -> client -> how it ended; `beyond`: way
--> why nobody tries it."""
+"""`operations`: operation -> api-version -> client -> statuses; `flows`: way to sign in -> client -> how it ended; `beyond`: a
+way -> why nobody tries it."""
 METHODS = ("get", "head", "put", "patch", "post", "delete")
 
 
