@@ -38,7 +38,7 @@ from tests.identity.flows import (
     with_app,
     with_tenant,
 )
-from tests.identity.support import Answer, call, stamp
+from tests.identity.support import Answer, call, cheap, stamp
 
 
 def test_discovery_documents() -> None:
@@ -308,7 +308,9 @@ def test_refresh_ends_with_the_password_with_time_and_with_the_account() -> None
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_guessing_locks_the_name_whether_it_exists_or_not(known: bool) -> None:
+def test_guessing_locks_the_name_whether_it_exists_or_not(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lazur.identity.signin.NOBODY", cheap("nobody's"))
+
     async def test() -> None:
         clock = VirtualClock()
         made = await stamp(clock)
