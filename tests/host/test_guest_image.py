@@ -152,6 +152,8 @@ class Guest:
         with (self.folder / "qemu.log").open("ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         until("the guest serves HTTP", lambda: self.get("/health") == (200, "OK\n"))
+        # That comes before ssh does; QEMU began the log anew.
+        until("all its services listen", lambda: b"LAZUR-READY" in (self.folder / "serial.log").read_bytes())
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; status 0 while nobody answers."""
