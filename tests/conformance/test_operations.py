@@ -1,7 +1,7 @@
 """Status codes and polling headers as Azure's clients accept them, operation by operation.
 
 `facts/operations.csv` holds what az accepts for our types, the versions' common ground: type, method, path below the type,
-statuses, how the final state is found. `facts/not_offered.txt` holds the operations of it that this cloud does not have.
+statuses, how the final state is found; `facts/operations_published.csv` what Azure publishes where az's code does not tell. `facts/not_offered.txt` holds the operations of it that this cloud does not have.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ class Row:
 
 
 def rows() -> list[Row]:
-    with (FACTS / "operations.csv").open() as file:
-        found = list(csv.DictReader(file))
+    found: list[dict[str, str]] = []
+    for name in ("operations.csv", "operations_published.csv"):
+        lines = (FACTS / name).read_text().splitlines()
+        found += csv.DictReader(line for line in lines if not line.startswith("#"))
     return [
         Row(r["type"], r["method"], r["below"], frozenset(map(int, r["statuses"].split())), frozenset(r["final_state"].split()))
         for r in found
@@ -149,6 +151,8 @@ def _example_path(row: Row) -> str:
     group, below = "/subscriptions/s/resourceGroups/g", row.below.replace("{}", "x1")
     if row.type == "Microsoft.Resources/resourceGroups":
         return "/subscriptions/s/resourceGroups" + below
+    if BY_NAME[row.type].scopes == ("tenant",):
+        return f"/providers/{row.type}{below}"
     return f"{group}/providers/{row.type}{below}"
 
 
