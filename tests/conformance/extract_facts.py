@@ -3,9 +3,9 @@
 `python -m tests.conformance.extract_facts OPERATIONS TREES`: a table of az's operations (module, src, method, path,
 api_version, accepted_status, final_state_via; read out of the az and SDK packages), and a folder of property trees (one JSON
 file per provider, `<type>@<version>` -> names with `^` read-only, `!` required, `~` write-only; made from Azure's Bicep
-types). Types without a tree belong into `facts/ours.txt`, with the reason. What Azure publishes of a type in an OpenAPI document
-alone is written by hand: its tree into `properties.json`, which is kept, its operations into `operations_published.csv`, where
-the document is named.
+types). Types without a tree belong into `facts/ours.txt`, with the reason. What Azure publishes of a type in an OpenAPI
+document alone is written by hand: its tree into `properties.json`, which is kept, its operations into
+`operations_published.csv`, where the document is named.
 """
 
 from __future__ import annotations

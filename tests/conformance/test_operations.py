@@ -1,7 +1,8 @@
 """Status codes and polling headers as Azure's clients accept them, operation by operation.
 
 `facts/operations.csv` holds what az accepts for our types, the versions' common ground: type, method, path below the type,
-statuses, how the final state is found; `facts/operations_published.csv` what Azure publishes where az's code does not tell. `facts/not_offered.txt` holds the operations of it that this cloud does not have.
+statuses, how the final state is found; `facts/operations_published.csv` what Azure publishes where az's code does not tell.
+`facts/not_offered.txt` holds the operations of both that this cloud does not have.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ class ParentGroup(Model):
 class GroupDetails(Model):
     """Where it stands."""
 
-    read_only: ClassVar[frozenset[str]] = frozenset({"version", "updatedTime", "updatedBy", "path", "managementGroupAncestors"})
+    read_only: ClassVar[frozenset[str]] = frozenset(
+        {"version", "updatedTime", "updatedBy", "path", "managementGroupAncestors", "managementGroupAncestorsChain"}
+    )
     parent: ParentGroup | None = None
 
 
