@@ -11,11 +11,12 @@ from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import SeededIds
 from lazur.model.armid import ArmId
+from lazur.model.registry import Registry, check_api_version
 from lazur.providers.resources.deployments.aside import worked_out
 from lazur.providers.resources.deployments.expansion import expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.linking import member
 from lazur.providers.resources.deployments.resource import DeploymentSpec, Placed
-from lazur.providers.resources.template import Budget, Expansion, check_location
+from lazur.providers.resources.template import Budget, Expansion, Node, check_location
 
 INVALID = "The template deployment is not valid according to the validation procedure. See inner errors for details."
 
@@ -64,10 +65,19 @@ async def _form(id: ArmId, spec: DeploymentSpec, template: Placed, location: Any
 def _lacking(found: Expansion, id: ArmId, front: Pipeline) -> Iterator[LazurError]:
     """Resources of types that this cloud does not have: of a template that cannot be made whole nothing is made."""
     for node in found.nodes:
-        # What a name comes to that is not known yet is told when it is.
-        if node.existing or "[" in node.id:
-            continue
-        try:
-            front.registry.holder_of(front.registry.canonical(ArmId.parse(node.id, id.tenant)))
-        except LazurError as error:
+        error = unheard_of(node, id.tenant, front.registry)
+        if error is not None:
             yield LazurError(error.code, error.message, target=node.id)
+
+
+def unheard_of(node: Node, tenant: str, registry: Registry) -> LazurError | None:
+    """What is wrong with the type or the api-version of a resource, as far as they are known."""
+    if node.existing or "[" in node.id:
+        return None
+    try:
+        registry.holder_of(registry.canonical(ArmId.parse(node.id, tenant)))
+        if node.api_version:
+            check_api_version(node.api_version)
+    except LazurError as error:
+        return error
+    return None

@@ -17,7 +17,7 @@ from lazur.model.rights import Caller
 from lazur.providers.resources.deployments.aside import Home, worked_out
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
-from lazur.providers.resources.deployments.judging import INVALID
+from lazur.providers.resources.deployments.judging import INVALID, unheard_of
 from lazur.providers.resources.deployments.linking import Links, resolved
 from lazur.providers.resources.template import (
     Budget,
@@ -152,9 +152,11 @@ class _Asked:
         if step.unknown:
             return []
         self.budget.charge(_CHECK)
+        wrong = unheard_of(step.node, self.caller.tenant, self.front.registry)
+        if wrong is not None:
+            return [wrong]
         try:
             id = self._id(step.node.id)
-            self.front.registry.holder_of(id)
             return [] if _open(step.body) else self.home(lambda: self.front.check(self.caller, id, step.body))
         except LazurError as error:
             return [error]

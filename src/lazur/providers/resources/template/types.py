@@ -64,8 +64,8 @@ def _type_problem(value: Any, wanted: Mapping[str, Any]) -> str:
 def _bounds(value: Any, wanted: Mapping[str, Any], secret: bool) -> Iterator[str]:
     allowed = get(wanted, "allowedValues")
     if isinstance(allowed, list) and not _allowed(value, allowed):
-        shown = "" if secret else f" The value is '{text_of(value)[:200]}'."
-        yield f"The parameter value is not part of the allowed value(s): '{','.join(map(text_of, allowed))}'.{shown}"
+        shown = "" if secret else f", and '{text_of(value)[:200]}' is none of them"
+        yield f"The parameter value is not part of the allowed value(s): '{','.join(map(text_of, allowed))}'{shown}"
     if isinstance(value, str | list):
         low, high = get(wanted, "minLength"), get(wanted, "maxLength")
         if is_int(low) and len(value) < low:
