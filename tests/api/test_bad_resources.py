@@ -137,6 +137,7 @@ BAD = [
         {("InvalidParameter", "properties.storageProfile.osDisk.name")}),
     Bad("wrong location", _with(_public, location="mars"), {("LocationNotAvailableForResourceType", "location")}),
     Bad("no location", _with(_public, location=None), {("LocationRequired", "location")}),
+    Bad("zones that are no list", _with(_public, zones=True), {("InvalidRequestContent", "zones")}),
     Bad("envelope of wrong form", _with(_public, sku="Standard", zones="1", tags={"a": 1}),
         {("InvalidRequestContent", "sku"), ("InvalidRequestContent", "zones"), ("InvalidTagNameOrValue", "tags.a")}),
     Bad("sku unknown", _with(_public, sku={"name": "Golden"}), {("InvalidSku", "sku.name")}),

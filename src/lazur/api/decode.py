@@ -89,8 +89,8 @@ def decode(declared: AnyResource, id: ArmId, body: Any, stamp: Stamp) -> tuple[D
     for name in ("tags", *sorted(declared.envelope)):
         if name.lower() in lowered:
             out[name] = lowered[name.lower()]
-    if "zones" in out:
-        out["zones"] = [str(zone) for zone in out["zones"]]
+    if isinstance(zones := out.get("zones"), list):
+        out["zones"] = [str(zone) for zone in zones]
     if declared.tracked:
         out["location"] = stamp.region
     if declared.has_identity:
