@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import derived
 from lazur.model.armid import ArmId
 from lazur.model.documents import Claim, Record
+from lazur.model.fields import Caseless, Model, Ref, SubResource
 from lazur.model.resource import Facts, Pools
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -33,6 +35,22 @@ Prefix = Annotated[str, AfterValidator(_prefix)]
 """A network in CIDR notation without host bits."""
 Address = Annotated[str, AfterValidator(_address)]
 """An IPv4 or IPv6 address."""
+NETWORK = "Microsoft.Network"
+
+
+class Addressed(Model):
+    """What has a private address of a subnet, or a public one: a configuration of an interface, a frontend of a balancer."""
+
+    blank: ClassVar[frozenset[str]] = frozenset({"privateIPAddress"})
+    public_ip_address: Annotated[
+        SubResource | None, Field(alias="publicIPAddress"), Ref(f"{NETWORK}/publicIPAddresses", exclusive=True)
+    ] = None
+    subnet: Annotated[SubResource | None, Ref(f"{NETWORK}/virtualNetworks/subnets")] = None
+    private_ip_address: Annotated[Address | None, Field(alias="privateIPAddress")] = None
+    """The address; chosen by the cloud unless the allocation is static."""
+    private_ip_allocation_method: Annotated[
+        Literal["Static", "Dynamic"], Caseless(), Field(alias="privateIPAllocationMethod")
+    ] = "Dynamic"
 
 
 def usable(prefix: str) -> tuple[int, int]:
@@ -61,10 +79,6 @@ def free_address(pools: Pools, pool: str, ranges: Iterable[tuple[str, str]], bes
         if found is not None:
             return found
     return None
-
-
-Settled = str | list[LazurError] | None
-"""An address, or why there is none, or None where there is no subnet to have one in."""
 
 
 def pool_of(vnet: Record, subnet: str) -> str:
@@ -114,15 +128,37 @@ def subnet_uid(vnet: Record, name: str) -> str:
     return derived(vnet.uid, "subnet", name.lower())
 
 
-def settle_address(facts: Facts, claims: list[Claim], subnet: str, name: str, static: str | None, path: str) -> Settled:
-    """The private address that the configuration `name` has in `subnet`: the customer's choice when it can be had, the one it
-    has, or the lowest free one. It is added to `claims`; else the answer is why there is none, and None without a subnet."""
-    found = subnet_of(facts.related, subnet)
-    if found is None:
-        return None
-    pool, prefixes, key = pool_of(found[0], found[1]["name"]), subnet_prefixes(found[1]), facts.id.key
+@dataclass(frozen=True)
+class Settled:
+    """Private addresses by the name of what has them, the claims that hold them, and why some cannot be had."""
+
+    addresses: dict[str, str] = field(default_factory=dict)
+    claims: list[Claim] = field(default_factory=list)
+    faults: list[LazurError] = field(default_factory=list)
+
+
+def settle_addresses(facts: Facts, list_name: str, configurations: Iterable[tuple[str, Addressed]]) -> Settled:
+    """The private address that each of the named configurations of `properties.<list_name>` has in its subnet: the customer's
+    choice when it can be had, the one it has, or the lowest free one."""
+    settled = Settled()
+    for index, (name, said) in enumerate(configurations):
+        found = subnet_of(facts.related, said.subnet.id) if said.subnet else None
+        if found is None:
+            continue
+        static = said.private_ip_address if said.private_ip_allocation_method == "Static" else None
+        path = f"properties.{list_name}[{index}].properties.privateIPAddress"
+        settled.faults.extend(_settle(facts, settled, found, name, static, path))
+    return settled
+
+
+def _settle(
+    facts: Facts, settled: Settled, found: tuple[Record, Mapping[str, Any]], name: str, static: str | None, path: str
+) -> list[LazurError]:
+    """Settle one more, in the subnet that was `found`; why it cannot be."""
+    vnet, subnet = found
+    pool, prefixes, key = pool_of(vnet, subnet["name"]), subnet_prefixes(subnet), facts.id.key
     # What another configuration of the same resource was just given is as taken as anybody else's.
-    mine = {c.value for c in claims if c.pool == pool}
+    mine = {c.value for c in settled.claims if c.pool == pool}
     if static is not None:
         holder = f"{key} (another configuration)" if static in mine else facts.pools.holder(pool, static)
         faults = list(check_static(static, prefixes, None if holder == key else holder, path))
@@ -134,7 +170,8 @@ def settle_address(facts: Facts, claims: list[Claim], subnet: str, name: str, st
         kept = before is not None and before not in mine and facts.pools.holder(pool, before) == key
         address = before if kept else free_address(facts.pools, pool, map(assignable, prefixes), mine)
     if address is None:
-        message = f"Subnet '{found[1]['name']}' with prefix {', '.join(prefixes)} has no free address."
+        message = f"Subnet '{subnet['name']}' with prefix {', '.join(prefixes)} has no free address."
         return [LazurError("SubnetIsFull", message, target=path, status=409)]
-    claims.append(Claim(pool, address, key))
-    return address
+    settled.addresses[name] = address
+    settled.claims.append(Claim(pool, address, key))
+    return []

@@ -10,9 +10,8 @@ from pydantic import Field
 from lazur.kernel.errors import LazurError
 from lazur.model.fields import Caseless, Model, Ref, SubResource
 from lazur.model.resource import Embedded, Rendering, Resource
-from lazur.providers.network.common import API_VERSIONS, Address
+from lazur.providers.network.common import API_VERSIONS, NETWORK, Addressed
 
-NETWORK = "Microsoft.Network"
 TYPE = f"{NETWORK}/loadBalancers"
 Frontend = Ref(f"{TYPE}/frontendIPConfigurations")
 Pool = Ref(f"{TYPE}/backendAddressPools")
@@ -27,21 +26,12 @@ class Named(Model):
     name: str = ""
 
 
-class FrontendSpec(Model):
+class FrontendSpec(Addressed):
     """An address clients connect to."""
 
     read_only: ClassVar[frozenset[str]] = frozenset(
         {"provisioningState", "inboundNatRules", "inboundNatPools", "outboundRules", "loadBalancingRules"}
     )
-    blank: ClassVar[frozenset[str]] = frozenset({"privateIPAddress"})
-    public_ip_address: Annotated[
-        SubResource | None, Field(alias="publicIPAddress"), Ref(f"{NETWORK}/publicIPAddresses", exclusive=True)
-    ] = None
-    subnet: Annotated[SubResource | None, Ref(f"{NETWORK}/virtualNetworks/subnets")] = None
-    private_ip_address: Annotated[Address | None, Field(alias="privateIPAddress")] = None
-    private_ip_allocation_method: Annotated[
-        Literal["Static", "Dynamic"], Caseless(), Field(alias="privateIPAllocationMethod")
-    ] = "Dynamic"
 
 
 class FrontendIPConfiguration(Named):

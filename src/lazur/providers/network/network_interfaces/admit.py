@@ -8,7 +8,7 @@ from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.documents import Claim
 from lazur.model.resource import Decision, Facts
-from lazur.providers.network.common import settle_address, subnet_of
+from lazur.providers.network.common import settle_addresses, subnet_of
 from lazur.providers.network.network_interfaces.resource import NetworkInterfaceSpec
 
 # The first three bytes of every hardware address: Microsoft's, which Azure guests know.
@@ -17,26 +17,12 @@ _OUI = "00:0d:3a"
 
 def admit(spec: NetworkInterfaceSpec, body: dict[str, Any], facts: Facts) -> Decision:
     """Choose what the customer left open; refuse addresses that cannot be had."""
-    faults: list[LazurError] = []
-    claims: list[Claim] = []
-    addresses: dict[str, str] = {}
-    for index, configuration in enumerate(spec.ip_configurations):
-        said = configuration.properties
-        if said.subnet is None:
-            continue
-        static = said.private_ip_address if said.private_ip_allocation_method == "Static" else None
-        path = f"properties.ipConfigurations[{index}].properties.privateIPAddress"
-        found = settle_address(facts, claims, said.subnet.id, configuration.name, static, path)
-        if isinstance(found, str):
-            addresses[configuration.name] = found
-        else:
-            faults += found or []
-    faults += _stays_in_its_network(spec, facts)
+    settled = settle_addresses(facts, "ipConfigurations", ((c.name, c.properties) for c in spec.ip_configurations))
+    faults = [*settled.faults, *_stays_in_its_network(spec, facts)]
     held = facts.old.allocated.get("mac") if facts.old else None
     mac = held or _mac(facts)
-    claims.append(Claim("mac", mac, facts.id.key))
-    allocated = {"mac": mac, "addresses": addresses, "domainName": _domain(spec, facts)}
-    return Decision(faults, allocated=allocated, claims=claims)
+    allocated = {"mac": mac, "addresses": settled.addresses, "domainName": _domain(spec, facts)}
+    return Decision(faults, allocated=allocated, claims=[*settled.claims, Claim("mac", mac, facts.id.key)])
 
 
 def _domain(spec: NetworkInterfaceSpec, facts: Facts) -> str:

@@ -10,28 +10,17 @@ from pydantic import Field
 from lazur.kernel.errors import LazurError
 from lazur.model.fields import Caseless, Model, Ref, SubResource
 from lazur.model.resource import Embedded, Rendering, Resource
-from lazur.providers.network.common import API_VERSIONS, Address
+from lazur.providers.network.common import API_VERSIONS, NETWORK, Address, Addressed
 
-NETWORK = "Microsoft.Network"
 BALANCER = f"{NETWORK}/loadBalancers"
 
 
-class IPConfigurationSpec(Model):
+class IPConfigurationSpec(Addressed):
     """One address of the interface."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"provisioningState", "privateLinkConnectionProperties"})
-    blank: ClassVar[frozenset[str]] = frozenset({"privateIPAddress"})
-    subnet: Annotated[SubResource | None, Ref(f"{NETWORK}/virtualNetworks/subnets")] = None
-    private_ip_address: Annotated[Address | None, Field(alias="privateIPAddress")] = None
-    """The address; chosen by the cloud unless the allocation is static."""
-    private_ip_allocation_method: Annotated[
-        Literal["Static", "Dynamic"], Caseless(), Field(alias="privateIPAllocationMethod")
-    ] = "Dynamic"
     private_ip_address_version: Annotated[Literal["IPv4"], Caseless(), Field(alias="privateIPAddressVersion")] = "IPv4"
     primary: bool | None = None
-    public_ip_address: Annotated[
-        SubResource | None, Field(alias="publicIPAddress"), Ref(f"{NETWORK}/publicIPAddresses", exclusive=True)
-    ] = None
     load_balancer_backend_address_pools: Annotated[list[SubResource], Ref(f"{BALANCER}/backendAddressPools")] = []
     load_balancer_inbound_nat_rules: Annotated[list[SubResource], Ref(f"{BALANCER}/inboundNatRules", exclusive=True)] = []
 
