@@ -6,9 +6,9 @@ import json
 from contextlib import AsyncExitStack
 from typing import Any
 
-from bench.client import VERSION, Served, served
-from bench.load import block, request
-from bench.pairing import Block, Effort, Figure, Metric, Say, compare
+from bench.client import Served, served
+from bench.load import reads
+from bench.pairing import Effort, Figure, Metric, Say, compare
 from bench.ratios import Target
 
 _CONNECTIONS = 8
@@ -40,14 +40,6 @@ async def run(effort: Effort, say: Say) -> tuple[list[Figure], dict[str, Any]]:
         say(f"  one virtual network with a subnet: {len(body)} bytes of JSON")
 
         def side(server: Served) -> Any:
-            asked = request("GET", f"{path}?api-version={VERSION}", server.headers)
-
-            def check(_: int, status: int, found: bytes) -> str:
-                return "" if status == 200 and found == body else f"GET answered {status} {found[:200]!r}"
-
-            async def one() -> Block:
-                return await block(server.port, server.pid, effort.seconds, _CONNECTIONS, lambda _: asked, check)
-
-            return one
+            return lambda: reads(server, path, body, effort.seconds, _CONNECTIONS)
 
         return await compare(_METRICS, side(floor), side(twin), side(ours), effort, say)

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
-from bench.client import VERSION, Served, served
-from bench.load import block, request
+from bench.client import Served, served
+from bench.load import reads
 from bench.pairing import Block, Effort, Figure, Metric, Say, compare
 
 _CONNECTIONS, _ITEMS, _AT_ONCE = 2, 1000, 16
@@ -37,13 +37,8 @@ async def run(effort: Effort, say: Say) -> tuple[list[Figure], dict[str, Any]]:
         say(f"  {_ITEMS} availability sets: {len(body)} bytes of JSON")
 
         def side(server: Served) -> Any:
-            asked = request("GET", f"{path}?api-version={VERSION}", server.headers)
-
-            def check(_: int, status: int, found: bytes) -> str:
-                return "" if status == 200 and found == body else f"GET answered {status} {found[:200]!r}"
-
             async def one() -> Block:
-                done = await block(server.port, server.pid, effort.seconds, _CONNECTIONS, lambda _: asked, check)
+                done = await reads(server, path, body, effort.seconds, _CONNECTIONS)
                 return replace(done, costs={**done.costs, "item": done.costs["cpu"] / _ITEMS})
 
             return one

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
+from bench.client import VERSION, Served
 from bench.machine import cpu_seconds
 from bench.pairing import Block, Wrong
 from bench.ratios import percentile
@@ -99,6 +100,16 @@ async def block(port: int, pid: int, seconds: float, connections: int, ask: Ask,
     costs = {"cpu": spent / count * 1e6, "wall": wall / count * 1e6, "rate": count / wall}
     shown = {"p50ms": percentile(tally.latencies, 0.5) * 1e3, "p99ms": percentile(tally.latencies, 0.99) * 1e3}
     return Block(costs, {"operations": count, **shown})
+
+
+async def reads(server: Served, path: str, body: bytes, seconds: float, connections: int) -> Block:
+    """`block` of GETs of `path`, each of which must answer `body`."""
+    asked = request("GET", f"{path}?api-version={VERSION}", server.headers)
+
+    def check(_: int, status: int, found: bytes) -> str:
+        return "" if status == 200 and found == body else f"GET answered {status} {found[:200]!r}"
+
+    return await block(server.port, server.pid, seconds, connections, lambda _: asked, check)
 
 
 async def paced(port: int, seconds: float, rate: float, connections: int, ask: Ask, check: Check) -> Block:
