@@ -64,8 +64,15 @@ async def _form(id: ArmId, spec: DeploymentSpec, template: Placed, location: Any
 
 def _lacking(found: Expansion, id: ArmId, front: Pipeline) -> Iterator[LazurError]:
     """Resources of types that this cloud does not have: of a template that cannot be made whole nothing is made."""
+    told: dict[tuple[str, str, str], LazurError | None] = {}
     for node in found.nodes:
-        error = unheard_of(node, id.tenant, front.registry)
+        if node.existing or "[" in node.id:
+            continue
+        # Of the hundreds that a loop makes one says it for all.
+        kind = (node.type, node.api_version, node.scope_id)
+        if kind not in told:
+            told[kind] = unheard_of(node, id.tenant, front.registry)
+        error = told[kind]
         if error is not None:
             yield LazurError(error.code, error.message, target=node.id)
 
