@@ -23,6 +23,7 @@ from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import Assignment, Role
 from tests.api.contract import contract
+from tests.asgi import asked
 from tests.cloud.cloud import Cloud, World, new_world
 
 VERSION = "2024-11-01"
@@ -143,26 +144,8 @@ class Door:
         if token is not None:
             sent["authorization"] = f"Bearer {token}"
         content = raw if raw is not None else json.dumps(body).encode() if body is not None else b""
-        asked = "&".join(q for q in (f"api-version={version}" if version is not None else "", query) if q)
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "https",
-            "path": unquote(path), "raw_path": path.encode(), "root_path": "", "query_string": asked.encode(),
-            "headers": [(k.encode(), v.encode("latin-1")) for k, v in sent.items()], "client": ("127.0.0.1", 1),
-            "server": ("management", 443),
-        }  # fmt: skip
-        inbox = [{"type": "http.request", "body": content[:70000], "more_body": True},
-                 {"type": "http.request", "body": content[70000:], "more_body": False}]  # fmt: skip
-        outbox: list[dict[str, Any]] = []
-
-        async def receive() -> Any:
-            return inbox.pop(0)
-
-        async def send(message: Any) -> None:
-            outbox.append(dict(message))
-
-        await app(scope, receive, send)
-        headers_sent = {k.decode().lower(): v.decode("latin-1") for k, v in outbox[0]["headers"]}
-        answer = Answer(outbox[0]["status"], headers_sent, b"".join(m.get("body", b"") for m in outbox[1:]))
+        question = "&".join(q for q in (f"api-version={version}" if version is not None else "", query) if q)
+        answer = Answer(*await asked(app, method, path, question, sent, content))
         self._is_well_formed(answer)
         broken = contract().faults(method, unquote(path), answer.status, answer.headers, answer.raw)
         assert not broken, f"{method} {path}: {answer.status} is not as documented: {broken[:5]} {answer.raw[:1500]!r}"

@@ -32,6 +32,7 @@ from lazur.identity.tokens import Verifier
 from lazur.kernel.clock import Clock, SystemClock, VirtualClock
 from lazur.kernel.ids import SeededIds
 from lazur.model.documents import Change
+from tests.asgi import asked
 
 DOMAIN = "local.lazur.internal"
 STAMP_KEY = bytes(range(32))
@@ -211,36 +212,7 @@ async def call(
     if text is not None:
         sent["content-type"] = "application/x-www-form-urlencoded"
     sent |= headers or {}
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "https",
-        "path": parts.path,
-        "raw_path": parts.path.encode(),
-        "root_path": "",
-        "query_string": parts.query.encode(),
-        "headers": [(name.lower().encode(), value.encode()) for name, value in sent.items()],
-        "client": (source, 1),
-        "server": (parts.hostname or "x", 443),
-    }
-    inbox = [{"type": "http.request", "body": (text or "").encode(), "more_body": False}]
-    outbox: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return inbox.pop(0)
-
-    async def send(message: Any) -> None:
-        outbox.append(dict(message))
-
-    await app(scope, receive, send)
-    start = outbox[0]
-    return Answer(
-        start["status"],
-        {name.decode().lower(): value.decode() for name, value in start["headers"]},
-        b"".join(message.get("body", b"") for message in outbox[1:]),
-    )
+    return Answer(*await asked(app, method, parts.path, parts.query, sent, (text or "").encode(), source))
 
 
 @dataclass

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 
@@ -19,6 +19,7 @@ from lazur.identity.objects import GLOBAL_ADMINISTRATOR, Application, Link, Secr
 from lazur.identity.tokens import Issuer, Subject
 from lazur.kernel.clock import VirtualClock
 from lazur.kernel.ids import SeededIds
+from tests.asgi import asked
 from tests.identity.support import Stamp, stamp
 
 OTHER = Tenant("99999999-0000-4000-8000-000000000009", "Other", "other.example")
@@ -96,25 +97,8 @@ class Desk:
         if token is not None:
             sent["authorization"] = f"Bearer {token or self.token(who or self.admin)}"
         content = raw if raw is not None else json.dumps(body).encode() if body is not None else b""
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "https",
-            "path": unquote(parts.path), "raw_path": parts.path.encode(), "root_path": "",
-            "query_string": parts.query.replace(" ", "%20").encode(),
-            "headers": [(k.lower().encode(), v.encode()) for k, v in sent.items()], "client": ("127.0.0.1", 1),
-            "server": ("graph", 443),
-        }  # fmt: skip
-        inbox = [{"type": "http.request", "body": content, "more_body": False}]
-        outbox: list[dict[str, Any]] = []
-
-        async def receive() -> Any:
-            return inbox.pop(0)
-
-        async def send(message: Any) -> None:
-            outbox.append(dict(message))
-
-        await self.app(scope, receive, send)
-        headers_back = {k.decode().lower(): v.decode() for k, v in outbox[0]["headers"]}
-        return Reply(outbox[0]["status"], headers_back, b"".join(m.get("body", b"") for m in outbox[1:]))
+        query = parts.query.replace(" ", "%20")
+        return Reply(*await asked(self.app, method, parts.path, query, sent, content))
 
     async def get(self, path: str, who: str = "") -> Any:
         """The body of a successful GET."""
