@@ -69,6 +69,6 @@ def test_no_more_is_kept_than_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         for _ in range(2):
             _all_agree(store)
             assert 0 < store._known._size <= 2000
-            assert store._known._size == sum(size for _, size in store._known._records.values())
+            assert store._known._size == sum(size for _, size in store._known._looks.values())
 
     on(lambda: SqliteStore(tmp_path / "s.db"), work)

@@ -231,12 +231,10 @@ class SqliteStore:
     def get(self, key: str) -> Record | None:
         known = self._known.get(key)
         if known is not None:
-            return known
+            return known[0]
         row = self._reader.execute("SELECT doc FROM resources WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        found = record_from(row[0])
-        self._known.keep(found, len(row[0]))
+        found = record_from(row[0]) if row else None
+        self._known.keep(key, found, len(row[0] if row else key))
         return found
 
     def list(self, *, prefix: str = "", type: str = "", after: str = "", limit: int | None = None) -> Sequence[Record]:
