@@ -164,3 +164,17 @@ def test_what_is_wrong_behind_a_link_is_wrong() -> None:
 
 def _name(row: dict[str, str]) -> str:
     return ArmId.parse(row["id"]).name
+
+
+def test_others_are_answered_while_a_body_is_read() -> None:
+    async def main(door: Door) -> None:
+        group = await door.cloud.with_group()
+        items = ",".join(f"/* {i} */ v{i}: 'x'" for i in range(8000))
+        wrong = "{type: 'A/b', apiVersion: '1', name: '[nosuch()]'}"
+        inside = f"contentVersion: '1', variables: {{{items}}}, resources: [{wrong}]"
+        raw = f"{{properties: {{mode: 'Incremental', template: {{{inside}}}}}}}"
+        for method, path in (("PUT", ""), ("POST", "/validate")):
+            answer, others = await beside(door, door.ask(method, f"{named(group)}{path}", raw=raw.encode()))
+            assert answer.status == 400 and "InvalidTemplate" in answer.raw.decode() and others > 1, answer.raw[:300]
+
+    at_the_door(new_world(), main)

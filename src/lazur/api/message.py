@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from lazur.kernel.apart import LARGE, apart
 from lazur.kernel.errors import LazurError, all_at_once
 from lazur.model.armid import ArmId
 from lazur.model.fields import Model
@@ -38,6 +39,10 @@ class Request:
         except (ValueError, RecursionError) as error:
             message = f"The request content was invalid and could not be deserialized: '{error}'."
             raise LazurError("InvalidRequestContent", message) from error
+
+    async def read(self, reads: Callable[[bytes], Any] = json.loads) -> Any:
+        """The body as `body` tells it; a large one is read apart, as it may be one that takes seconds."""
+        return self.body(reads) if len(self.raw) <= LARGE else await apart(lambda: self.body(reads))
 
     def read_as(self, model: type[M]) -> M:
         """The body as a `model`, for what is asked of a route and not stored as it is; raises all faults at once."""

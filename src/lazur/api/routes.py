@@ -207,7 +207,7 @@ class Routes:
         declared = self._registry.holder_of(id)
         if request.method == "PATCH" and (not declared.patched or self._registry.embedded(id) is not None):
             raise _not_allowed(request)
-        body = request.body(declared.reads_body)
+        body = await request.read(declared.reads_body)
         match = request.headers.get("if-match", "")
         if request.method == "PATCH":
             accepted = await self._pipeline.patch(request.caller, id, body, request.api_version, if_match=match)
@@ -237,7 +237,7 @@ class Routes:
 
     async def _action(self, request: Request, id: ArmId, name: str) -> Response:
         declared = self._registry.type_of(id)
-        body = request.body(declared.reads_body)
+        body = await request.read(declared.reads_body)
         found = next((a for a in declared.actions if a.name.lower() == name.lower()), None)
         if found is not None and found.detached:
             return await self._preview(request, declared, id, found.name, body)

@@ -133,9 +133,9 @@ def _provider(pipeline: Pipeline, scope: ArmId, namespace: str) -> dict[str, Any
     }
 
 
-def export_group(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+async def export_group(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`exportTemplate` of a resource group: a template that makes its resources again, without their secrets."""
-    wanted = asked(request.body(read_body))
+    wanted = asked(await request.read(read_body))
     group = pipeline.existing(request.caller, request.scope)
     documents, left_out = [], []
     for record in pipeline.store.list(prefix=group.key + "/"):
@@ -151,9 +151,9 @@ def export_group(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     return exported(str(group.id), documents, wanted.options, left_out=left_out)
 
 
-def template_hash(pipeline: Pipeline, request: Request) -> dict[str, Any]:
+async def template_hash(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """`calculateTemplateHash`: the template without spaces, and the number that deployments of it show."""
-    template = request.body(read_body)
+    template = await request.read(read_body)
     return {"minifiedTemplate": minified(template), "templateHash": hash_of(template)}
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from lazur.kernel.apart import LARGE, apart
+from lazur.providers.resources.deployments.resource import Placed
 from lazur.providers.resources.template import Budget, TakesLong
 
 T = TypeVar("T")
@@ -21,7 +23,8 @@ BRIEF = 6_000
 """Steps that are taken at once: some milliseconds."""
 _PATIENCE = 30.0
 """Seconds until a thread stops waiting for a loop that is no more."""
-_apart = ThreadPoolExecutor(1, "templates")
+_ITEMS = 2_000
+"""Values in a template that is worked out at once."""
 
 
 class Home(Protocol):
@@ -32,13 +35,15 @@ class Home(Protocol):
         ...
 
 
-async def worked_out(budget: Budget, work: Callable[[Home], T]) -> T:
-    """What `work` comes to. It is begun a second time when it takes long, so it must change nothing."""
-    budget.brief(BRIEF)
-    try:
-        return work(lambda ask: ask())
-    except TakesLong:
-        budget.brief(None)
+async def worked_out(budget: Budget, work: Callable[[Home], T], *, large: bool = False) -> T:
+    """What `work` comes to. It is begun a second time when it takes long, so it must change nothing; what is `large` is not
+    begun at once at all."""
+    if not large:
+        budget.brief(BRIEF)
+        try:
+            return work(lambda ask: ask())
+        except TakesLong:
+            budget.brief(None)
     loop = asyncio.get_running_loop()
 
     def home(ask: Callable[[], Any]) -> Any:
@@ -53,4 +58,17 @@ async def worked_out(budget: Budget, work: Callable[[Home], T]) -> T:
         loop.call_soon_threadsafe(at_home)
         return answer.result(_PATIENCE)
 
-    return await loop.run_in_executor(_apart, work, home)
+    return await apart(lambda: work(home))
+
+
+def is_large(template: Any) -> bool:
+    """Whether it takes long only to walk through a template, or to find a place in the text it came in."""
+    if isinstance(template, Placed) and template.size > LARGE:
+        return True
+    left, waiting = _ITEMS, [template]
+    while waiting and left > 0:
+        item = waiting.pop()
+        inside = list(item.values()) if isinstance(item, dict) else item if isinstance(item, list) else ()
+        left -= 1 + len(inside)
+        waiting.extend(inside)
+    return left <= 0

@@ -15,11 +15,13 @@ from typing import Any
 
 from lazur.control.context import Context
 from lazur.control.plan import Canceled, Failed, Outcome, Plan, Ready, Waiting
+from lazur.kernel.apart import apart
 from lazur.kernel.clock import rfc3339
 from lazur.kernel.errors import LazurError
 from lazur.model.documents import CANCELED, Record
 from lazur.model.rights import Caller
 from lazur.providers.resources.deployments import history, removal, rollback
+from lazur.providers.resources.deployments.aside import is_large
 from lazur.providers.resources.deployments.expansion import Surroundings, surroundings_of
 from lazur.providers.resources.deployments.run import (
     ACCEPTED,
@@ -81,12 +83,14 @@ async def _begin(context: Context, record: Record) -> Plan:
     on_error = rollback.chosen(context, record)
     sealed = context.seal(json.dumps(found.parameters).encode(), f"{record.key}#values")
     remember(context, record, sealed, found)
+    template = record.properties.get("template")
+    hashed = await apart(lambda: template_hash(template)) if is_large(template) else template_hash(template)
     allocated = {
         "run": record.intent["run"],
         "values": sealed,
         "around": asdict(around),
         "started": record.changed.isoformat(),
-        "templateHash": template_hash(record.properties.get("template")),
+        "templateHash": hashed,
     }
     await history.prune(context, record, caller)
     ids = [n.id for n in found.nodes]

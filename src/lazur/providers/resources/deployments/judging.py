@@ -12,7 +12,7 @@ from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import SeededIds
 from lazur.model.armid import ArmId
 from lazur.model.registry import Registry, check_api_version
-from lazur.providers.resources.deployments.aside import worked_out
+from lazur.providers.resources.deployments.aside import is_large, worked_out
 from lazur.providers.resources.deployments.expansion import expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.linking import member
 from lazur.providers.resources.deployments.resource import DeploymentSpec, Placed
@@ -51,11 +51,12 @@ async def _form(id: ArmId, spec: DeploymentSpec, template: Placed, location: Any
     if location is not None and location.replace(" ", "").lower() != stamp.region.lower():
         message = f"The location '{location}' is not available for deployments. The available region is '{stamp.region}'."
         raise LazurError("LocationNotAvailableForDeployment", message, target="location")
-    properties = {**spec.wire(), "template": template, "externalInputs": spec.external_inputs}
+    properties = {"mode": spec.mode, "template": template, "externalInputs": spec.external_inputs}
     now, budget, given = front.clock.now(), Budget(), spec.parameters or {}
     offered = offered_by(front.registry, stamp)
     found = await worked_out(
-        budget, lambda home: expansion_of(id, properties, given, around, SeededIds(0), now, budget, offered)
+        budget, lambda home: expansion_of(id, properties, given, around, SeededIds(0), now, budget, offered),
+        large=is_large(template),
     )
     lacking = [*_lacking(found, id, front)]
     if lacking:

@@ -14,7 +14,7 @@ from lazur.kernel.errors import LazurError, all_at_once
 from lazur.model.armid import ArmId
 from lazur.model.documents import Record
 from lazur.model.rights import Caller
-from lazur.providers.resources.deployments.aside import Home, worked_out
+from lazur.providers.resources.deployments.aside import Home, is_large, worked_out
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, offered_by, surroundings_of
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
 from lazur.providers.resources.deployments.judging import INVALID, unheard_of
@@ -45,7 +45,8 @@ async def preview(action: str, caller: Caller, id: ArmId, body: Any, front: Pipe
     while True:
         asked = _Asked(caller, id, request, front, links)
         try:
-            answer = await worked_out(asked.budget, asked.difference if action == "whatIf" else asked.validity)
+            work = asked.difference if action == "whatIf" else asked.validity
+            answer = await worked_out(asked.budget, work, large=is_large(asked.properties.get("template")))
         except LazurError:
             if not await links.fetched():
                 raise

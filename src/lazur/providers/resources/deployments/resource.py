@@ -21,6 +21,8 @@ class Placed(dict[str, Any]):
     def __init__(self, template: Mapping[str, Any], locate: Locate = nowhere) -> None:
         super().__init__(template)
         self.locate = locate
+        self.size = locate.size if isinstance(locate, Locator) else 0
+        """Bytes of the text it came in."""
         self.fault: LazurError | None = None
 
 

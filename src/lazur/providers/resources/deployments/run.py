@@ -23,7 +23,7 @@ from lazur.model.armid import ArmId
 from lazur.model.documents import CANCELED, FAILED, SUCCEEDED, TERMINAL, Record, Reference
 from lazur.model.registry import Registry
 from lazur.model.rights import Caller
-from lazur.providers.resources.deployments.aside import worked_out
+from lazur.providers.resources.deployments.aside import is_large, worked_out
 from lazur.providers.resources.deployments.expansion import Surroundings, expansion_of, offered_by
 from lazur.providers.resources.deployments.hiding import hidden, longest_first, secure_texts
 from lazur.providers.resources.template import MAX_RUN_STEPS, Budget, Expansion, Node
@@ -274,7 +274,8 @@ async def expand_record(
     properties = {**record.properties, "template": template, "externalInputs": inputs}
     budget, offered = Budget(MAX_RUN_STEPS), offered_by(context.registry, context.stamp)
     return await worked_out(
-        budget, lambda home: expansion_of(record.id, properties, parameters, around, context.ids, now, budget, offered)
+        budget, lambda home: expansion_of(record.id, properties, parameters, around, context.ids, now, budget, offered),
+        large=is_large(template),
     )
 
 

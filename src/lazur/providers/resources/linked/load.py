@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lazur.drivers.web.interface import Fetch
+from lazur.kernel.apart import LARGE, apart
 from lazur.providers.resources.linked.links import Link, check_version, content, parameters_link, parse_parameters
 from lazur.providers.resources.template import Locator
 
@@ -24,7 +25,7 @@ class LinkedTemplate:
 async def linked_template(link: Link, fetch: Fetch) -> LinkedTemplate:
     """The template at a link; `InvalidContentLink` when it can't be had or is another version."""
     raw = await fetch(link.url)
-    template = content(raw, link)
+    template = await _read(raw, link)
     check_version(template, link)
     return LinkedTemplate(template, link, Locator(raw, ""))
 
@@ -32,6 +33,10 @@ async def linked_template(link: Link, fetch: Fetch) -> LinkedTemplate:
 async def linked_parameters(given: Any, fetch: Fetch) -> dict[str, Any]:
     """The values of the parameter file that a `parametersLink` means."""
     link = parameters_link(given)
-    found = content(await fetch(link.url), link)
+    found = await _read(await fetch(link.url), link)
     check_version(found, link)
     return parse_parameters(found, link)
+
+
+async def _read(raw: bytes, link: Link) -> dict[str, Any]:
+    return content(raw, link) if len(raw) <= LARGE else await apart(lambda: content(raw, link))

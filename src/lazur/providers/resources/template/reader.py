@@ -61,6 +61,7 @@ class Locator:
     """
 
     def __init__(self, raw: bytes, base: str = "properties.template") -> None:
+        self.size = len(raw)
         self._raw = raw
         self._base = base
         self._ends: dict[str, int] | None = None
