@@ -95,6 +95,22 @@ def each_az(request: pytest.FixtureRequest, cloud: Cloud, tmp_path_factory: pyte
         yield shell
 
 
+@pytest.fixture(scope="module")
+def administrator(az_program: Path, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Az]:
+    """az signed in as the administrator, who owns the root of the directory."""
+    home = tmp_path_factory.mktemp("person")
+    environment = {**os.environ, **cloud.environment, "HOME": str(home), "AZURE_CONFIG_DIR": str(home)}
+    shell = Az(az_program, environment, cloud.environment)
+    try:
+        shell("cloud register -n mine --endpoint-resource-manager {lazur_endpoint}")
+        shell("cloud set -n mine")
+        shell("config set core.instance_discovery=false")
+        shell("login -u {lazur_user} -p {lazur_password} --tenant {lazur_tenant}")
+        yield shell
+    finally:
+        shell.close()
+
+
 @contextmanager
 def _signed_in(program: Path, cloud: Cloud, home: Path, **more: str) -> Iterator[Az]:
     # What az keeps belongs to the test, and the user's own keys stay out of it.

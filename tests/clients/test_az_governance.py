@@ -6,9 +6,7 @@ The tests of this file build on each other.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,22 +20,6 @@ GROUPS = ("azgov-one", "azgov-two")
 def az(each_az: Az) -> Az:
     """Both of them, one after the other."""
     return each_az
-
-
-@pytest.fixture(scope="module")
-def person(az_program: Path, cloud: Cloud, az: Az, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Az]:
-    """az signed in as the administrator, who owns the root of the directory."""
-    home = tmp_path_factory.mktemp("person")
-    environment = {**os.environ, **cloud.environment, "HOME": str(home), "AZURE_CONFIG_DIR": str(home)}
-    shell = Az(az_program, environment, cloud.environment)
-    try:
-        shell("cloud register -n mine --endpoint-resource-manager {lazur_endpoint}")
-        shell("cloud set -n mine")
-        shell("config set core.instance_discovery=false")
-        shell("login -u {lazur_user} -p {lazur_password} --tenant {lazur_tenant}")
-        yield shell
-    finally:
-        shell.close()
 
 
 @pytest.fixture(scope="module")
@@ -144,25 +126,27 @@ def test_the_activity_log(az: Az, address: str) -> None:
 
 
 # az itself would ask again every ten seconds whether it may begin; `--no-register` says that it may.
-def test_management_groups(person: Az, cloud: Cloud) -> None:
+def test_management_groups(administrator: Az, cloud: Cloud) -> None:
     subscription = cloud.environment["LAZUR_SUBSCRIPTION"]
-    assert person("account management-group create --name azgov --display-name Gov --no-register")["displayName"] == "Gov"
+    made = administrator("account management-group create --name azgov --display-name Gov --no-register")
+    assert made["displayName"] == "Gov"
     try:
         member = f"account management-group subscription {{}} --name azgov --subscription {subscription}"
-        person(member.format("add"))
-        shown = person("account management-group show --name azgov --expand --no-register")
+        administrator(member.format("add"))
+        shown = administrator("account management-group show --name azgov --expand --no-register")
         assert [child["name"] for child in shown["children"]] == [subscription]
-        assert "azgov" in [group["name"] for group in person("account management-group list --no-register")]
-        shown = person(member.format("show"))
+        assert "azgov" in [group["name"] for group in administrator("account management-group list --no-register")]
+        shown = administrator(member.format("show"))
         assert shown["name"] == subscription
-        person(member.format("remove"))
-        named = person("account management-group update --name azgov --display-name Named")
+        administrator(member.format("remove"))
+        named = administrator("account management-group update --name azgov --display-name Named")
         assert named["displayName"] == "Named"
-        person("account management-group create --name azgov-below --parent azgov --no-register")
-        assert "azgov-below" in str(person("account management-group show --name azgov --expand --recurse --no-register"))
-        person("account management-group delete --name azgov-below --no-register")
+        administrator("account management-group create --name azgov-below --parent azgov --no-register")
+        shown = administrator("account management-group show --name azgov --expand --recurse --no-register")
+        assert "azgov-below" in str(shown)
+        administrator("account management-group delete --name azgov-below --no-register")
     finally:
-        person("account management-group delete --name azgov --no-register")
+        administrator("account management-group delete --name azgov --no-register")
 
 
 def test_providers_and_previews(az: Az) -> None:

@@ -68,7 +68,8 @@ ABOVE_ALL = "https://schema.management.azure.com/schemas/2019-08-01/tenantDeploy
 OVER = "https://schema.management.azure.com/schemas/2019-08-01/managementGroupDeploymentTemplate.json#"
 
 
-def test_deployments_of_every_scope(az: Az, cloud: Cloud, tmp_path: Path) -> None:
+def test_deployments_of_every_scope(administrator: Az, cloud: Cloud, tmp_path: Path) -> None:
+    az = administrator
     file = tmp_path / "main.json"
     az("group create -n drawn -l local")
     lists = {
@@ -83,9 +84,9 @@ def test_deployments_of_every_scope(az: Az, cloud: Cloud, tmp_path: Path) -> Non
         made = az(f"deployment {scope} create {at} -n e -f {{file}}", file=file)
         assert made["properties"]["outputs"]["a"]["value"] == scope
         assert "e" in [row["name"] for row in az(f"deployment {scope} list {where}")]
-        assert az(f"deployment {scope} export {where} -n e")["template"]["outputs"]["a"]["value"] == scope
+        assert az(f"deployment {scope} export {where} -n e")["outputs"]["a"]["value"] == scope
         assert isinstance(az(f"deployment operation {scope} list {where} -n e"), list)
         assert "DeploymentCannotBeCancelled" in az.refused(f"deployment {scope} cancel {where} -n e")
         az(f"deployment {scope} delete {where} -n e")
-        assert "DeploymentNotFound" in az.refused(f"deployment {scope} show {where} -n e", code=3)
+        assert "NotFound" in az.refused(f"deployment {scope} show {where} -n e", code=3)
     az("group delete -n drawn --yes")
