@@ -58,9 +58,9 @@ class Results:
             if name and client:
                 self._asked[name, version, client].add(status)
 
-    def flow(self, way: str, client: str) -> None:
-        """`client` signed in that way."""
-        self._flows[way, client] = "signed in"
+    def flow(self, way: str, client: str, ended: str = "signed in") -> None:
+        """How that way ended for `client`."""
+        self._flows[way, client] = ended
 
     def merged(self, before: dict[str, Any]) -> dict[str, Any]:
         """`before` with this run's answers in place of earlier ones; what is no operation any more goes."""

@@ -157,11 +157,11 @@ def test_by_password_and_refreshed(fresh: Person, style: str, cloud: Cloud, resu
     fresh.grow_old()
     later = fresh.token()
     assert (later["upn"], later["sid"]) == (first["upn"], first["sid"]) and later["uti"] != first["uti"]
-    results.flow(f"refreshed after the token's end, {style}", fresh.name)
+    results.flow(f"refreshed after the token's end, {style}", fresh.name, "refreshed")
     graph = fresh.token("--resource-type ms-graph")
     assert (graph["aud"].rstrip("/"), graph["oid"]) == (_graph(cloud).rstrip("/"), first["oid"])
     assert fresh.token("--scope {lazur_endpoint}/.default --tenant {lazur_tenant}")["oid"] == first["oid"]
-    results.flow(f"token for another program, {style}", fresh.name)
+    results.flow(f"token for another program, {style}", fresh.name, "given")
 
 
 def test_by_certificate(fresh: Person, style: str, program: dict[str, str], results: Results) -> None:
@@ -235,5 +235,5 @@ def test_without_subscriptions_and_out_again(fresh: Person, style: str, az: Az, 
     results.flow(f"without a subscription, {style}", fresh.name)
     fresh("logout")
     assert fresh("account list") == [] and "az login" in fresh.refused("account get-access-token")
-    results.flow(f"out again, {style}", fresh.name)
+    results.flow(f"out again, {style}", fresh.name, "signed out")
     az("ad app delete --id {app}", **known)
