@@ -1,5 +1,6 @@
-"""Every way az signs in, at both kinds of authority, with the az of today and the one with long-term support; and what comes
-of a sign-in later: refreshed tokens, tokens for others, other directories, the end of it.
+"""Every way az and azure-identity sign in, at both kinds of authority, az the one of today and the one with long-term support;
+and what comes of a sign-in later: refreshed tokens, tokens for others, other directories, the end of it. All of it is one
+file, as only one cloud at a time can have port 443.
 
 `az login --identity` is tried where a machine has an identity: `test_az_identity.py`.
 """
@@ -23,10 +24,12 @@ from tests.clients.az import Az
 from tests.clients.clouds import Cloud
 from tests.clients.directories import Second, second_directory
 from tests.clients.results import Results
+from tests.clients.test_sdk import told
 
 AS_A_RACK = True
 
-PERSON = Path(__file__).with_name("person.py")
+PERSON, SIGN_IN = (Path(__file__).with_name(name) for name in ("person.py", "sdk_sign_in.py"))
+STYLES = ("AAD-like", "ADFS-like")
 SECRET = "login --service-principal -u {lazur_client_id} -p {lazur_client_secret} --tenant {lazur_tenant}"
 PROGRAM = "login --service-principal -u {app} --tenant {lazur_tenant}"
 PASSWORD = "login -u {lazur_user} -p {lazur_password}"
@@ -86,7 +89,7 @@ def person(request: pytest.FixtureRequest, cloud: Cloud, tmp_path_factory: pytes
         shell.close()
 
 
-@pytest.fixture(scope="module", params=["AAD-like", "ADFS-like"])
+@pytest.fixture(scope="module", params=STYLES)
 def style(
     request: pytest.FixtureRequest, person: Person, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
@@ -237,3 +240,26 @@ def test_without_subscriptions_and_out_again(fresh: Person, style: str, az: Az, 
     assert fresh("account list") == [] and "az login" in fresh.refused("account get-access-token")
     results.flow(f"out again, {style}", fresh.name, "signed out")
     az("ad app delete --id {app}", **known)
+
+
+@pytest.mark.parametrize("kind", STYLES)
+def test_by_every_credential_of_the_sdk(
+    kind: str, sdk_python: Path, az_program: Path, az: Az, cloud: Cloud, results: Results, tmp_path: Path
+) -> None:
+    environment = {
+        # The mark at the end: the program must wait at its port meanwhile.
+        **cloud.environment, "LAZUR_PERSON": str(PERSON), "BROWSER": f"{sys.executable} {PERSON} %s &", "HOME": str(tmp_path),
+        # Where az is signed in already, for the credential that asks it.
+        "PATH": f"{az_program.parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    if cloud.issuer:
+        file = tmp_path / "token"
+        file.write_text(cloud.issuer.token("sdk"))
+        environment |= {"LAZUR_ISSUER": cloud.issuer.url, "LAZUR_TOKEN_FILE": str(file)}
+    said = told([sdk_python, "-I", SIGN_IN, kind], environment)
+    expected = 19 - (4 if cloud.issuer is None else 0)
+    expected += {"ADFS-like": 0, "AAD-like": -2 if cloud.ported else 1}[kind]
+    assert len(said["ways"]) == expected
+    for way, subscriptions in said["ways"].items():
+        assert cloud.environment["LAZUR_SUBSCRIPTION"] in subscriptions, way
+        results.flow(way, said["client"])
