@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ADMINISTRATOR = "login -u {lazur_user} -p {lazur_password} --tenant {lazur_tenant}"
+"""How the administrator signs in."""
 RUNNER = Path(__file__).with_name("az_runner.py")
 
 
@@ -66,3 +70,16 @@ class Az:
 
 def _filled(part: str, known: Mapping[str, object]) -> str:
     return re.sub(r"\{(\w+)\}", lambda m: str(known[m[1]]), part)
+
+
+@contextmanager
+def registered(program: Path, environment: Mapping[str, str]) -> Iterator[Az]:
+    """az that was told by hand of the cloud that `environment` speaks of; nobody is signed in yet."""
+    shell = Az(program, {**os.environ, **environment}, environment)
+    try:
+        shell("cloud register -n mine --endpoint-resource-manager {lazur_endpoint}")
+        shell("cloud set -n mine")
+        shell("config set core.instance_discovery=false")
+        yield shell
+    finally:
+        shell.close()

@@ -13,7 +13,7 @@ import pytest
 from lazur.lifecycle.client_environments import ensure_client
 from lazur.lifecycle.project import cache_root
 from lazur.lifecycle.quickstart import ssh_key
-from tests.clients.az import Az
+from tests.clients.az import ADMINISTRATOR, Az, registered
 from tests.clients.clouds import Cloud, obstacle, running
 from tests.clients.results import Results
 
@@ -97,18 +97,11 @@ def each_az(request: pytest.FixtureRequest, cloud: Cloud, tmp_path_factory: pyte
 
 @pytest.fixture(scope="module")
 def administrator(az_program: Path, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Az]:
-    """az signed in as the administrator, who owns the root of the directory."""
-    home = tmp_path_factory.mktemp("person")
-    environment = {**os.environ, **cloud.environment, "HOME": str(home), "AZURE_CONFIG_DIR": str(home)}
-    shell = Az(az_program, environment, cloud.environment)
-    try:
-        shell("cloud register -n mine --endpoint-resource-manager {lazur_endpoint}")
-        shell("cloud set -n mine")
-        shell("config set core.instance_discovery=false")
-        shell("login -u {lazur_user} -p {lazur_password} --tenant {lazur_tenant}")
+    """az that was told of the cloud by hand, signed in as the administrator, who owns the root of the directory."""
+    home = str(tmp_path_factory.mktemp("person"))
+    with registered(az_program, {**cloud.environment, "HOME": home, "AZURE_CONFIG_DIR": home}) as shell:
+        shell(ADMINISTRATOR)
         yield shell
-    finally:
-        shell.close()
 
 
 @contextmanager

@@ -5,16 +5,12 @@ The tests of this file build on each other and take the objects of the earlier o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.clients.az import Az
+from tests.clients.az import ADMINISTRATOR, Az
 from tests.clients.clouds import Cloud
-
-PERSON = "login -u {lazur_user} -p {lazur_password} --tenant {lazur_tenant}"
 
 
 @pytest.fixture(scope="module")
@@ -23,22 +19,12 @@ def az(each_az: Az) -> Az:
     return each_az
 
 
-@pytest.fixture(scope="module")
-def person(az_program: Path, cloud: Cloud, az: Az, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Az]:
-    """az signed in as the administrator."""
-    home = tmp_path_factory.mktemp("person")
-    environment = {**os.environ, **cloud.environment, "HOME": str(home), "AZURE_CONFIG_DIR": str(home)}
-    shell = Az(az_program, environment, cloud.environment)
-    try:
-        shell("cloud register -n mine --endpoint-resource-manager {lazur_endpoint}")
-        shell("cloud set -n mine")
-        shell("config set core.instance_discovery=false")
-        shell(PERSON)
-        _swept(az)
-        yield shell
-    finally:
-        _swept(az)
-        shell.close()
+@pytest.fixture(scope="module", autouse=True)
+def clean(az: Az) -> Iterator[None]:
+    """Nothing of these tests before and after them."""
+    _swept(az)
+    yield
+    _swept(az)
 
 
 def _swept(az: Az) -> None:
@@ -56,9 +42,9 @@ def domain(cloud: Cloud) -> str:
     return cloud.environment["LAZUR_USER"].partition("@")[2]
 
 
-def test_who_is_signed_in(person: Az, az: Az, cloud: Cloud) -> None:
-    assert person("ad signed-in-user show")["userPrincipalName"] == cloud.environment["LAZUR_USER"]
-    assert isinstance(person("ad signed-in-user list-owned-objects"), list)
+def test_who_is_signed_in(administrator: Az, az: Az, cloud: Cloud) -> None:
+    assert administrator("ad signed-in-user show")["userPrincipalName"] == cloud.environment["LAZUR_USER"]
+    assert isinstance(administrator("ad signed-in-user list-owned-objects"), list)
     assert "/me request is only valid with delegated" in az.refused("ad signed-in-user show")
 
 
@@ -68,7 +54,7 @@ def test_the_organization(az: Az, cloud: Cloud, domain: str) -> None:
     assert row["id"] == cloud.environment["LAZUR_TENANT"] and row["verifiedDomains"][0]["name"] == domain
 
 
-def test_users(az: Az, person: Az, domain: str) -> None:
+def test_users(az: Az, administrator: Az, domain: str) -> None:
     upn = f"aztest-alice@{domain}"
     made = az("ad user create --display-name aztest-alice --password correct-Horse1 --user-principal-name {upn}", upn=upn)
     assert az("ad user show --id {upn}", upn=upn)["id"] == made["id"]
@@ -161,13 +147,13 @@ def test_service_principal_for_the_roles_of_arm(az: Az, cloud: Cloud) -> None:
         az("role assignment delete --ids {id}", id=row["id"])
 
 
-def test_a_new_service_principal_signs_in(az: Az, person: Az) -> None:
+def test_a_new_service_principal_signs_in(az: Az, administrator: Az) -> None:
     made = az("ad sp create-for-rbac -n aztest-login")
-    person("logout")
-    person(
+    administrator("logout")
+    administrator(
         "login --service-principal -u {id} -p {secret} --tenant {tenant} --allow-no-subscriptions",
         id=made["appId"], secret=made["password"], tenant=made["tenant"],
     )  # fmt: skip
-    assert "Insufficient privileges" in person.refused("ad user list")
-    person("logout")
-    person(PERSON)
+    assert "Insufficient privileges" in administrator.refused("ad user list")
+    administrator("logout")
+    administrator(ADMINISTRATOR)

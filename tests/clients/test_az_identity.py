@@ -5,13 +5,12 @@ The tests of this file build on each other. What is inside a machine of a rack i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.clients.az import Az
+from tests.clients.az import Az, registered
 from tests.clients.clouds import Cloud
 from tests.clients.results import Results
 from tests.clients.test_sdk import told
@@ -75,12 +74,7 @@ def test_identities_are_assigned_and_removed(az: Az) -> None:
 
 
 def test_az_is_the_machine(az_program: Path, az: Az, cloud: Cloud, results: Results, tmp_path: Path) -> None:
-    environment = {**os.environ, **inside(cloud, tmp_path), "AZURE_CONFIG_DIR": str(tmp_path)}
-    guest = Az(az_program, environment, cloud.environment)
-    try:
-        guest("cloud register -n mine --endpoint-resource-manager {lazur_endpoint}")
-        guest("cloud set -n mine")
-        guest("config set core.instance_discovery=false")
+    with registered(az_program, {**cloud.environment, **inside(cloud, tmp_path), "AZURE_CONFIG_DIR": str(tmp_path)}) as guest:
         guest("login --identity")
         assert guest("account show --query user.assignedIdentityInfo") == "MSI"
         assert guest(f"vm show -g {GROUP} -n vm1")["name"] == "vm1"
@@ -89,8 +83,6 @@ def test_az_is_the_machine(az_program: Path, az: Az, cloud: Cloud, results: Resu
         assert "no subscriptions" in guest.refused("login --identity --client-id {client}", client=client).lower()
         guest("login --identity --allow-no-subscriptions --client-id {client}", client=client)
         results.flow("managed identity", f"az {guest('version')['azure-cli']}")
-    finally:
-        guest.close()
 
 
 def test_a_program_is_the_machine(sdk_python: Path, az: Az, cloud: Cloud, tmp_path: Path) -> None:
