@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime as dt
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import hashes
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -29,6 +26,7 @@ from tests.identity.flows import (
     authorize,
     by_password,
     by_secret,
+    certificate,
     claims,
     hidden,
     redeem_code,
@@ -179,23 +177,10 @@ def test_certificate_assertion() -> None:
     async def test() -> None:
         clock = VirtualClock()
         made = await stamp(clock)
-        private = rsa.generate_private_key(65537, 2048)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
-        now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        cert = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(private.public_key())
-            .serial_number(1)
-            .not_valid_before(now)
-            .not_valid_after(now + dt.timedelta(days=1))
-            .sign(private, hashes.SHA256())
-        )
-        pem = cert.public_bytes(serialization.Encoding.PEM).decode()
+        pem, private, _ = certificate()
+        cert = x509.load_pem_x509_certificate(pem.encode())
         await with_app(made, Application("app-c", "o", made.tenant, "C", certificates=(Certificate("k", pem),)), made.tenant)
-        pkcs8, clear = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        key = RSAKey.import_key(private.private_bytes(serialization.Encoding.PEM, pkcs8, clear))
+        key = RSAKey.import_key(private)
         thumb = base64.urlsafe_b64encode(cert.fingerprint(hashes.SHA256())).rstrip(b"=").decode()
         start = int(clock.now().timestamp())
         good = {

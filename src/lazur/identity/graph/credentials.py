@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -35,6 +35,7 @@ _PROOF_LIFE = 600
 _PROOF_FOR = "00000002-0000-0000-c000-000000000000"
 
 Holder = Application | ServicePrincipal
+C = TypeVar("C", Secret, Certificate)
 
 
 @dataclass(frozen=True)
@@ -145,14 +146,10 @@ async def password_added(asked: Asked, holder: Holder) -> Answer:
 
 async def password_removed(asked: Asked, holder: Holder) -> Answer:
     """POST {application or service principal}/removePassword"""
-    key_id = str(asked.body.get("keyId") or "").lower()
 
     def edit(scene: Scene) -> Sequence[Edit]:
         fresh = _holder(scene, holder)
-        kept = tuple(secret for secret in fresh.secrets if secret.key_id != key_id)
-        if len(kept) == len(fresh.secrets):
-            raise bad(f"No password credential found with keyId '{key_id}'.", "keyId")
-        return [Write(replace(fresh, secrets=kept))]
+        return [Write(replace(fresh, secrets=_without(fresh.secrets, asked.body, "password")))]
 
     await asked.change(edit)
     return NO_CONTENT
@@ -175,17 +172,22 @@ async def key_added(asked: Asked, holder: Holder) -> Answer:
 
 async def key_removed(asked: Asked, holder: Holder) -> Answer:
     """POST {application or service principal}/removeKey, signed by a key that is there"""
-    key_id = str(asked.body.get("keyId") or "").lower()
 
     def edit(scene: Scene) -> Sequence[Edit]:
         fresh = _proven(scene, holder, asked.body)
-        kept = tuple(c for c in fresh.certificates if c.key_id != key_id)
-        if len(kept) == len(fresh.certificates):
-            raise bad(f"No key credential found with keyId '{key_id}'.", "keyId")
-        return [Write(replace(fresh, certificates=kept))]
+        return [Write(replace(fresh, certificates=_without(fresh.certificates, asked.body, "key")))]
 
     await asked.change(edit)
     return NO_CONTENT
+
+
+def _without(present: Sequence[C], body: Mapping[str, Any], what: str) -> tuple[C, ...]:
+    """`present` without the one whose `keyId` the body names."""
+    key_id = str(body.get("keyId") or "").lower()
+    kept = tuple(one for one in present if one.key_id != key_id)
+    if len(kept) == len(present):
+        raise bad(f"No {what} credential found with keyId '{key_id}'.", "keyId")
+    return kept
 
 
 def _proven(scene: Scene, like: Holder, body: Mapping[str, Any]) -> Holder:
