@@ -53,6 +53,12 @@ BAD = [
     Bad("GET", f"{SUB}/resourceGroups/none", 404, "ResourceGroupNotFound"),
     Bad("GET", f"{SUB}/resourceGroups/none/providers/Microsoft.Compute/disks", 404, "ResourceGroupNotFound"),
     Bad("DELETE", f"{SUB}/resourceGroups/none", 404, "ResourceGroupNotFound"),
+    *(Bad(m, f"{scope}/providers/Microsoft.Resources/deployments/none{part}", 404, "DeploymentNotFound")
+      for scope in (RG, SUB)
+      for m, part in (("GET", ""), ("GET", "/operations"), ("POST", "/cancel"), ("POST", "/exportTemplate"))),
+    Bad("GET", f"{RG}/providers/Microsoft.Resources/deployments/none/operations/1", 404, "DeploymentNotFound"),
+    Bad("GET", f"{SUB}/providers/Microsoft.Authorization/roleAssignments/none", 404, "RoleAssignmentNotFound"),
+    Bad("GET", f"{SUB}/providers/Microsoft.Authorization/roleDefinitions/none", 404, "RoleDefinitionDoesNotExist"),
     # Signed links that nobody signed.
     *(Bad("GET", "/artifacts/a/serial.log", 403, "AuthenticationFailed", query=q)
       for q in ("", "st=1&se=99999999999&sig=%C3%A9", "st=%C2%B2&se=1&sig=a", "st=1&se=" + "9" * 5000 + "&sig=a")),
@@ -111,6 +117,23 @@ def test_every_bad_request() -> None:
             found = (answer.status, answer.error["code"], answer.error.get("target", ""))
             assert found == (bad.status, bad.code, bad.target), f"{bad.method} {path[:200]} {bad.query[:40]}: {answer.raw!r}"
         assert door.stored() == before
+
+    at_the_door(small_cloud(), main, executors=False)
+
+
+def test_what_is_missing_is_named_in_the_words_of_its_type() -> None:
+    words = {
+        "Microsoft.Resources/deployments": "Deployment 'x{0}' could not be found.",
+        "Microsoft.Authorization/roleAssignments": "The role assignment 'x{0}' is not found.",
+        "Microsoft.Authorization/roleDefinitions": "The specified role definition with ID 'x{0}' does not exist.",
+        "Microsoft.Authorization/locks": "The Resource 'Microsoft.Authorization/locks/x{0}' under resource group '<null>' was "
+        "not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+    }
+
+    async def main(door: Door) -> None:
+        for type, message in words.items():
+            answer = await door.ask("GET", str(door.cloud.subscription.resource(type, "x{0}")))
+            assert (answer.status, answer.error["message"]) == (404, message)
 
     at_the_door(small_cloud(), main, executors=False)
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from lazur.api.authority import Authority
 from lazur.api.decode import Decoded, decode, decode_child, pointers_of
 from lazur.api.links import Links, exclusive, gone_children, in_use
-from lazur.api.present import Presenter, not_found
+from lazur.api.present import Presenter
 from lazur.api.refusals import Refusals
 from lazur.api.underway import Underway
 from lazur.kernel.clock import Clock
@@ -286,8 +286,7 @@ class Pipeline:
             return None
         group = self.store.get(id.container.key)
         if group is None:
-            code, message = not_found(id.container)
-            raise LazurError(code, message, status=404)
+            raise self.registry.missing(id.container)
         if group.deleting:
             message = f"The resource group '{id.group}' is in deprovisioning state and cannot perform this operation."
             raise LazurError("ResourceGroupBeingDeleted", message, status=409)
@@ -451,8 +450,7 @@ class Pipeline:
         old, declared = self.store.get(id.key), self.registry.type_of(id)
         if old is None:
             if id.namespace is None:
-                code, message = not_found(id)
-                raise LazurError(code, message, status=404)
+                raise self.registry.missing(id)
             # What was to go is gone, whichever state of it was meant: so the contract of resource providers has it.
             return Accepted(None)
         _preconditions(old, if_match, "")
@@ -548,8 +546,7 @@ class Pipeline:
             return self.presenter.show(record)
         child = self.presenter.child(record, embedded[1], id.name)
         if child is None:
-            code, message = not_found(id)
-            raise LazurError(code, message, status=404)
+            raise self.registry.missing(id)
         return child
 
     async def ask(self, caller: Caller, id: ArmId, action: str, body: Any) -> Any:
@@ -603,8 +600,7 @@ class Pipeline:
         record = self.store.get(id.key)
         if record is None:
             self.has_container(id)
-            code, message = not_found(id)
-            raise LazurError(code, message, status=404)
+            raise self.registry.missing(id)
         return record
 
     def _raw_child(self, record: Record, child: Embedded, id: ArmId) -> dict[str, Any]:
@@ -612,8 +608,7 @@ class Pipeline:
             if item["name"].lower() == id.name.lower():
                 found: dict[str, Any] = json.loads(json.dumps(item))
                 return found
-        code, message = not_found(id)
-        raise LazurError(code, message, status=404)
+        raise self.registry.missing(id)
 
 
 def _taken(child: ArmId, parent: ArmId) -> LazurError:

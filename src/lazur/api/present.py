@@ -10,7 +10,6 @@ from typing import Any
 
 from lazur.kernel.clock import rfc3339
 from lazur.kernel.compact import compact
-from lazur.model.armid import ArmId
 from lazur.model.documents import Record, Reference
 from lazur.model.identity import shown_identity
 from lazur.model.registry import Registry
@@ -122,15 +121,3 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _copied(v) for k, v in value.items()}
     return [_copied(v) for v in value] if isinstance(value, list) else value
-
-
-def not_found(id: ArmId) -> tuple[str, str]:
-    """ARM's code and message for a resource that does not exist."""
-    if id.namespace is None:
-        return "ResourceGroupNotFound", f"Resource group '{id.group}' could not be found."
-    label = "/".join([id.namespace, *(f"{t}/{n}" for t, n in zip(id.types, id.names, strict=True))])
-    message = (
-        f"The Resource '{label}' under resource group '{id.group}' was not found. "
-        "For more details please go to https://aka.ms/ARMResourceNotFoundFix"
-    )
-    return "ResourceNotFound", message

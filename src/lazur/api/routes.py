@@ -17,7 +17,6 @@ from lazur.api.lists import listed, paged, prefix_of
 from lazur.api.message import Request, Response
 from lazur.api.operations import POLLED, async_headers, poll
 from lazur.api.pipeline import Pipeline
-from lazur.api.present import not_found
 from lazur.kernel.errors import LazurError
 from lazur.model.armid import ArmId
 from lazur.model.registry import AnyResource, Registry, Route, check_api_version
@@ -179,8 +178,7 @@ class Routes:
         for item in items if isinstance(items, list) else ():
             if item["id"].rpartition("/")[2].lower() == id.name.lower():
                 return item
-        code, message = not_found(id)
-        raise LazurError(code, message, status=404)
+        raise self._registry.missing(id)
 
     async def _get(self, request: Request, id: ArmId) -> Response:
         record = self._pipeline.existing(request.caller, id)
@@ -190,8 +188,7 @@ class Routes:
             return Response(200, text=text, headers={"ETag": f'W/"{record.etag}"'})
         child = self._pipeline.presenter.child(record, embedded[1], id.name)
         if child is None:
-            code, message = not_found(id)
-            raise LazurError(code, message, status=404)
+            raise self._registry.missing(id)
         return Response(200, child, {"ETag": child["etag"]})
 
     async def _head(self, request: Request, id: ArmId) -> Response:

@@ -144,6 +144,12 @@ class Registry:
         message = f"The resource type '{'/'.join(id.types)}' could not be found in the namespace '{id.namespace}'."
         return LazurError("InvalidResourceType", message, status=404)
 
+    def missing(self, id: ArmId) -> LazurError:
+        """The 404 for an `id` of which there is no document, in the words of its type."""
+        code, message = (self.find(id.type) or Resource).missing
+        label = "/".join([id.namespace or "", *(f"{t}/{n}" for t, n in zip(id.types, id.names, strict=True))])
+        return LazurError(code, message.format(name=id.name, group=id.group or "<null>", label=label), status=404)
+
     def embedded(self, id: ArmId) -> tuple[AnyResource, Embedded] | None:
         """The owning type and the declaration when `id` names a child that lives in its parent's document."""
         if len(id.types) < 2:

@@ -123,6 +123,12 @@ class Resource(Generic[S]):
     """Can be somebody in the directory: `identity` of the envelope is read and shown as `lazur.model.identity` says."""
     reads_body: ClassVar[staticmethod[[bytes], Any]] = staticmethod(json.loads)
     """How a request body is read; deployments need a more tolerant reader than JSON."""
+    missing: ClassVar[tuple[str, str]] = (
+        "ResourceNotFound",
+        "The Resource '{label}' under resource group '{group}' was not found. "
+        "For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+    )
+    """Code and message of the 404 for an instance that does not exist; `name`, `group` and `label` are put in."""
     name_pattern: ClassVar[str] = r"^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,78}[A-Za-z0-9_])?$"
     rules: ClassVar[tuple[Callable[[Any], typing.Iterable[Any]], ...]] = ()
     """Pure checks over one spec; each yields `LazurError` faults."""

@@ -118,8 +118,7 @@ def definition_of(pipeline: Pipeline, request: Request, name: str) -> Response:
     record = pipeline.store.get(holder) if holder else None
     if record is None or not _of_directory(pipeline, record, request.caller.tenant):
         pipeline.has_container(id)
-        message = f"The specified role definition with ID '{name}' does not exist."
-        raise LazurError("RoleDefinitionDoesNotExist", message, status=404)
+        raise pipeline.registry.missing(id)
     return Response(200, pipeline.presenter.show(record), {"ETag": f'W/"{record.etag}"'})
 
 

@@ -41,6 +41,7 @@ class RoleAssignment(Resource[RoleAssignmentSpec]):
     tracked = False
     scopes = ("tenant", "managementGroup", "subscription", "group", "resource")
     patched = False
+    missing = ("RoleAssignmentNotFound", "The role assignment '{name}' is not found.")
     answers = Answers(create=201, update=200, delete=200, asynchronous=False, removed=True)
     envelope = frozenset()
     name_pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"

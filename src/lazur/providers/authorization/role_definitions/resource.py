@@ -40,6 +40,7 @@ class RoleDefinition(Resource[RoleDefinitionSpec]):
     tracked = False
     scopes = ("tenant", "managementGroup", "subscription", "group")
     patched = False
+    missing = ("RoleDefinitionDoesNotExist", "The specified role definition with ID '{name}' does not exist.")
     answers = Answers(create=201, update=201, delete=200, asynchronous=False, removed=True)
     envelope = frozenset()
     name_pattern = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"

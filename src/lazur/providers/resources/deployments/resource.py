@@ -101,6 +101,7 @@ class Deployment(Resource[DeploymentSpec]):
     envelope = frozenset({"tags", "location"})
     runs = True
     creating = "Accepted"
+    missing = ("DeploymentNotFound", "Deployment '{name}' could not be found.")
     name_pattern = r"^[\w().-]{1,64}$"
     reads_body = staticmethod(read_deployment)
     actions = (

@@ -22,5 +22,6 @@ class ResourceGroup(Resource[ResourceGroupSpec]):
     scopes = ("subscription",)
     answers = Answers(create=201, update=200, delete=202, asynchronous=False)
     envelope = frozenset({"managedBy"})
+    missing = ("ResourceGroupNotFound", "Resource group '{name}' could not be found.")
     name_pattern = r"^[\w().-]{0,89}[\w()-]$"
     example: ClassVar = {"location": "local"}
