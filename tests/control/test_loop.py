@@ -463,6 +463,53 @@ def test_a_failing_disk_does_not_end_the_loop(fails: str, fault: Exception | Non
     play(reconcile, story, store=store)
 
 
+class _Poisoned(SqliteStore):
+    """A store with one document that cannot be read alone."""
+
+    def get(self, key: str) -> Record | None:
+        if key == car("poison").key:
+            raise ValueError("not a document")
+        return super().get(key)
+
+
+def test_a_bad_entry_does_not_keep_the_others_from_being_heard() -> None:
+    async def story(garage: Garage) -> None:
+        async def poison() -> None:
+            now = garage.clock.now()
+            record = Record(car("poison"), "uid", 1, 1, {}, "Updating", "e", "2024-11-01", now, now)
+            await garage.store.commit(Change(records=[record]))
+            await garage.write("a")
+            await garage.write("source", to=["poison"])
+
+        assert await garage.woken(poison(), 6) >= {"a", "source"}
+        await garage.write("later")
+        await garage.clock.sleep(6)
+        assert garage.state("later") == "Succeeded", "the feed was followed further"
+
+    play(ready, story, store=_Poisoned(None))
+
+
+class _Endless(SqliteStore):
+    """A store whose feed has something new at every question, a thousand times."""
+
+    asked = 0
+
+    def feed(self, since: int, limit: int = 1000) -> Sequence[Entry]:
+        self.asked += 1
+        return [Entry(since + 1, "report", car("a").key, "host/h")] if self.asked < 1000 else super().feed(since, limit)
+
+
+def test_a_feed_that_never_ends_lets_others_have_their_turn() -> None:
+    store = _Endless(None)
+
+    async def story(garage: Garage) -> None:
+        while not store.asked:
+            await asyncio.sleep(0)
+        assert store.asked < 1000
+
+    play(ready, story, store=store)
+
+
 def test_a_plan_may_ask_to_be_made_again_later() -> None:
     async def reconcile(context: Context, record: Record) -> Plan:
         return Plan(Ready() if context.clock.monotonic() >= 7 else Waiting("for time", after=7.0))

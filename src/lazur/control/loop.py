@@ -28,7 +28,7 @@ log = logger("control")
 Reconcile = Callable[[Context, Record], Awaitable[Plan]]
 
 _RETRY = (0.2, 0.5, 1, 2, 5, 10, 30)
-# Attempts before a fault of our own ends the customer's operation.
+# Attempts before a fault of our own ends the customer's operation, or an entry of the feed is passed over.
 _PATIENCE = 4
 _SWEEP = 30.0
 # Sweeps in which every resource is looked at once, and how many are looked at in one at least.
@@ -36,6 +36,8 @@ _PASS = 120
 _SLICE = 50
 # Pause after a failure of the store itself.
 _PAUSE = 1.0
+# Feed entries taken in before others have their turn.
+_STRETCH = 200
 _FEED_KEPT = 10_000
 _OPERATIONS_KEPT = timedelta(days=7)
 # As long as Azure keeps its activity log.
@@ -92,20 +94,41 @@ class Loop:
     # -- what wakes a key ---------------------------------------------------------------------------------------------
 
     async def _follow(self, position: int) -> None:
-        store = self.context.store
+        store, attempts = self.context.store, 0
         while True:
             try:
-                entries = store.feed(position)
-                if entries:
-                    self._wake_for(entries)
-                    position = entries[-1].sequence
-                else:
+                entries = store.feed(position, _STRETCH)
+                if not entries:
                     await store.changed(position)
+                    continue
+                bad = self._wake_for(entries)
             except Exception:
                 log.exception("cannot follow the feed", position=position)
                 await self.context.clock.sleep(_PAUSE)
+                continue
+            attempts += 1
+            if bad and attempts < _PATIENCE:
+                # It may be the store that failed, and a signal is not given up for that.
+                await self.context.clock.sleep(_PAUSE)
+                continue
+            for entry in bad:
+                log.error("feed entry passed over", sequence=entry.sequence, what=entry.what, key=entry.key)
+            position, attempts = entries[-1].sequence, 0
+            # However much comes, everybody else has a turn in between.
+            await self.context.clock.sleep(0)
 
-    def _wake_for(self, entries: Sequence[Entry]) -> None:
+    def _wake_for(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Wake whom `entries` concern; the entries that cannot be understood, when all others have been heard."""
+        try:
+            self._wake_together(entries)
+        except Exception as error:
+            if len(entries) > 1:
+                return [bad for entry in entries for bad in self._wake_for([entry])]
+            log.warning("feed entry not understood", sequence=entries[0].sequence, key=entries[0].key, exc_info=error)
+            return entries
+        return ()
+
+    def _wake_together(self, entries: Sequence[Entry]) -> None:
         # What came together is asked for together: that costs little more than one alone.
         changed = list(dict.fromkeys(e.key for e in entries if e.what == "resource"))
         referrers = self.context.store.referrers_among(changed) if changed else {}
