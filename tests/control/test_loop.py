@@ -492,19 +492,22 @@ def test_a_bad_entry_does_not_keep_the_others_from_being_heard() -> None:
 class _Endless(SqliteStore):
     """A store whose feed has something new at every question, a thousand times."""
 
-    asked = 0
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked = 0
+        self.begun = asyncio.Event()
 
     def feed(self, since: int, limit: int = 1000) -> Sequence[Entry]:
         self.asked += 1
+        self.begun.set()
         return [Entry(since + 1, "report", car("a").key, "host/h")] if self.asked < 1000 else super().feed(since, limit)
 
 
 def test_a_feed_that_never_ends_lets_others_have_their_turn() -> None:
-    store = _Endless(None)
+    store = _Endless()
 
     async def story(garage: Garage) -> None:
-        while not store.asked:
-            await asyncio.sleep(0)
+        await store.begun.wait()
         assert store.asked < 1000
 
     play(ready, story, store=store)

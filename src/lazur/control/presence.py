@@ -13,17 +13,21 @@ class Presence:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._began = clock.now()
-        self._seen: dict[str, datetime] = {}
+        self._began = clock.monotonic()
+        # When, and at which date. How long ago it was is never told from the date: a clock that is set would make every
+        # host look silent.
+        self._seen: dict[str, tuple[float, datetime]] = {}
 
     def note(self, domain: str) -> None:
         """The executor of `domain` lives."""
-        self._seen[domain] = self._clock.now()
+        self._seen[domain] = self._clock.monotonic(), self._clock.now()
 
     def seen(self, domain: str) -> datetime | None:
-        """Its last sign of life since this control plane was started."""
-        return self._seen.get(domain)
+        """Date of its last sign of life since this control plane was started, to be compared with dates that are kept."""
+        found = self._seen.get(domain)
+        return None if found is None else found[1]
 
     def silent(self, domain: str) -> float:
         """Seconds for which nothing was heard of it."""
-        return (self._clock.now() - self._seen.get(domain, self._began)).total_seconds()
+        found = self._seen.get(domain)
+        return self._clock.monotonic() - (self._began if found is None else found[0])
