@@ -15,6 +15,7 @@ from lazur.api.desires import Desires, desire_app
 from lazur.api.guest_tokens import GuestTokens
 from lazur.kernel.clock import SystemClock
 from lazur.kernel.errors import LazurError
+from lazur.model.armid import ArmId
 from lazur.model.documents import Change, Wanted
 from lazur.store.sqlite import SqliteStore
 from tests.store.support import MACHINES, key, record
@@ -133,5 +134,24 @@ def test_files_go_with_their_machine(hosts: Hosts) -> None:
         assert hosts.files() == {} and list(hosts.root.iterdir()) == []
         with pytest.raises(LazurError):
             hosts.artifacts.write(HOST, "uid-m1/serial.log", b"late")
+
+    asyncio.run(story())
+
+
+def test_files_stay_with_a_machine_that_is_moved(hosts: Hosts) -> None:
+    async def story() -> None:
+        await hosts.call(HOST, "PUT", "/artifacts/uid-m1/serial.log", b"one")
+        old = record("m1", type=MACHINES)
+        moved = old.with_(id=ArmId("sub", "other").resource(MACHINES, "m1"))
+        await hosts.store.commit(Change(records=[moved], removed=[(old.key, 1)], moved={old.key: moved.key}))
+        # Again and again, and although somebody else takes the name it had.
+        for _ in range(2):
+            hosts.artifacts.trim()
+            assert hosts.files() == {"uid-m1/serial.log": b"one"}
+            await hosts.store.commit(Change(records=[record("m1", type=MACHINES, uid="uid-later")]))
+            await hosts.store.commit(Change(removed=[(old.key, 1)]))
+        await hosts.store.commit(Change(removed=[(moved.key, 1)]))
+        hosts.artifacts.trim()
+        assert list(hosts.root.iterdir()) == []
 
     asyncio.run(story())

@@ -12,6 +12,7 @@ from pathlib import Path
 from lazur.kernel.clock import Clock
 from lazur.kernel.errors import LazurError
 from lazur.kernel.log import logger
+from lazur.model.armid import ArmId
 from lazur.store.interface import Store
 
 log = logger("artifacts")
@@ -40,7 +41,7 @@ class Artifacts:
             raise LazurError("ArtifactForbidden", f"Nothing named '{found['key']}' is wanted in '{domain}'.", status=403)
         folder = self._root / found["key"]
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / _OWNER, f"{record.key}\n{record.uid}".encode())
+        _replace(folder / _OWNER, _owned(record.key, record.uid))
         _replace(folder / found["file"], content)
 
     def path(self, name: str) -> Path | None:
@@ -58,12 +59,26 @@ class Artifacts:
 
     def trim(self) -> None:
         """Remove the files of resources that are gone."""
+        holders: dict[str, dict[str, str]] = {}
         for folder in self._root.iterdir() if self._root.is_dir() else ():
             note = folder / _OWNER
             key, _, uid = (note.read_text() if note.exists() else "").partition("\n")
             record = self._store.get(key)
-            if record is None or record.uid != uid:
+            if record is not None and record.uid == uid:
+                continue
+            # A move gives a resource another key and leaves it its type and uid. Asked for only when something left.
+            type = ArmId.from_path(key).type if key else ""
+            if type and type not in holders:
+                holders[type] = {r.uid: r.key for r in self._store.list(type=type)}
+            moved = holders.get(type, {}).get(uid)
+            if moved is None:
                 shutil.rmtree(folder)
+            else:
+                _replace(note, _owned(moved, uid))
+
+
+def _owned(key: str, uid: str) -> bytes:
+    return f"{key}\n{uid}".encode()
 
 
 def _replace(path: Path, content: bytes) -> None:
