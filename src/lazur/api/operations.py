@@ -52,7 +52,7 @@ def poll(pipeline: Pipeline, request: Request, scope: ArmId, namespace: str, wha
     record = pipeline.store.get(operation.key)
     if operation.verb == "PUT" and record is not None:
         return Response(200, pipeline.presenter.show(record))
-    return Response(200, operation.output) if operation.output is not None else Response(204)
+    return Response(204)
 
 
 def _below(operation: Operation, scope: ArmId) -> bool:
@@ -68,6 +68,4 @@ def operation_body(operation: Operation) -> dict[str, Any]:
         out["endTime"] = operation.ended.isoformat()
     if operation.error is not None:
         out["error"] = operation.error
-    if operation.output is not None:
-        out["properties"] = {"output": operation.output}
     return out

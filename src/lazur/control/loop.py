@@ -380,7 +380,7 @@ class Loop:
             if isinstance(plan.outcome, Gone) and operation.verb != "DELETE":
                 message = f"'{record.id.name}' was deleted before '{operation.verb}' was done."
                 status, error = CANCELED, LazurError("OperationPreempted", message, status=409).body()
-            fields = {**vars(operation), "status": status, "error": error, "output": plan.output}
+            fields = {**vars(operation), "status": status, "error": error}
             ended.append(Operation(**{**fields, "ended": self.context.clock.now()}))
         return ended
 

@@ -68,8 +68,6 @@ class Plan:
     """Keys of other resources to be looked at after this plan; a hint, as every signal is."""
     abandoned: str | None = None
     """A domain that nobody serves any more: its desires are dropped without an answer."""
-    output: Any = None
-    """Result of the operations that end with this plan."""
 
 
 def outcome_of(stored: Iterable[DesireRecord], wanted: Sequence[Wanted]) -> Outcome:

@@ -114,7 +114,6 @@ class Operation:
     status: str = "InProgress"
     ended: datetime | None = None
     error: Mapping[str, Any] | None = None
-    output: Any = None
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ def operation_from(text: str) -> Operation:
     fields = json.loads(text)
     fields["started"] = datetime.fromisoformat(fields["started"])
     fields["ended"] = datetime.fromisoformat(fields["ended"]) if fields["ended"] else None
+    # Stored before operations lost it; no operation ever gave one.
+    fields.pop("output", None)
     return Operation(**fields)
 
 
