@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.api.front import Door, at_the_door
 from tests.api.world import DEPLOYMENTS, deployment, net, public_body, small_cloud
@@ -119,6 +120,25 @@ def test_every_bad_request() -> None:
         assert door.stored() == before
 
     at_the_door(small_cloud(), main, executors=False)
+
+
+def test_who_goes_away_while_sending_is_no_failure() -> None:
+    async def main(door: Door) -> None:
+        headers = [(b"authorization", f"Bearer {door.owner}".encode())]
+        scope = {"type": "http", "method": "PUT", "path": f"{NOWHERE}/x", "query_string": b"", "headers": headers}
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        with capture_logs() as logs:
+            await door.plane.app(scope, receive, send)
+        assert sent[0]["status"] == 400 and not [line for line in logs if line["log_level"] == "error"]
+
+    at_the_door(small_cloud(), main)
 
 
 def test_what_is_missing_is_named_in_the_words_of_its_type() -> None:

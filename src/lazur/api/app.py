@@ -103,6 +103,9 @@ class ArmApp:
             return replace(answer, headers={**(answer.headers or {}), **left}) if left else answer
         except LazurError as error:
             return self._refusal(error, path)
+        except ClientDisconnect:
+            # Who has gone hears no answer, and it is no failure of ours.
+            return Response(400)
         except Exception:
             log.exception("unexpected failure", correlation=correlation, path=path)
             message = f"The server encountered an unexpected error. Correlation id: {correlation}."
