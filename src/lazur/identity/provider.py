@@ -56,10 +56,10 @@ class OpenIdProvider:
         self._ended = grants
         self._verifier = verifier
         self._issuer = Issuer(endpoints, keys, clock, ids)
-        self._signin = SignIn(endpoints, directory, issuers, clock)
+        self.signin = SignIn(endpoints, directory, issuers, clock)
         self._statements = Statements(stamp_key, clock, ids)
         self._devices = Devices(clock, ids)
-        self.interactive = Interactive(endpoints, directory, self._signin, self._statements, self._devices)
+        self.interactive = Interactive(endpoints, directory, self.signin, self._statements, self._devices)
         self._grants = {
             "client_credentials": self._by_client,
             "password": self._by_password,
@@ -140,7 +140,7 @@ class OpenIdProvider:
                 raise unknown_app(app_id, ADFS)
         if tenant is None:
             raise OAuthError("invalid_request", 50059, "An application signs in at a tenant: name its id or domain.")
-        client = await self._signin.client(directories, form, tenant, source)
+        client = await self.signin.client(directories, form, tenant, source)
         if client.strength == 0:
             raise OAuthError(
                 "unauthorized_client", 700016, "A public client has no identity of its own to sign in with."
@@ -156,14 +156,14 @@ class OpenIdProvider:
         return self._times(asked, token)
 
     async def _by_password(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
-        client = await self._signin.client(self._directory.current, form, authority.tenant, source)
+        client = await self.signin.client(self._directory.current, form, authority.tenant, source)
         asked = Audience.asked(form, self.endpoints)
         name, password = required(form, "username"), required(form, "password")
-        user = await self._signin.user(authority, name, password, source)
+        user = await self.signin.user(authority, name, password, source)
         return self._for_user(authority, form, client, user, asked, "password", self._statements.grant())
 
     async def _by_refresh(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
-        client = await self._signin.client(self._directory.current, form, authority.tenant, source)
+        client = await self.signin.client(self._directory.current, form, authority.tenant, source)
         refresh = self._statements.refreshed(required(form, "refresh_token"), client.app_id)
         user = self._still(refresh)
         asked = Audience.asked(form, self.endpoints)
@@ -184,7 +184,7 @@ class OpenIdProvider:
         return user
 
     async def _by_code(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
-        client = await self._signin.client(self._directory.current, form, authority.tenant, source)
+        client = await self.signin.client(self._directory.current, form, authority.tenant, source)
         try:
             code = self._statements.redeem(
                 required(form, "code"), client.app_id, form.get("redirect_uri", ""), form.get("code_verifier", "")
@@ -203,7 +203,7 @@ class OpenIdProvider:
         return self._for_user(authority, form, client, user, asked, "code", code.grant, nonce)
 
     async def _by_device(self, authority: Authority, form: Form, source: str) -> dict[str, Any]:
-        client = await self._signin.client(self._directory.current, form, authority.tenant, source)
+        client = await self.signin.client(self._directory.current, form, authority.tenant, source)
         code = form.get("device_code") or required(form, "code")
         device = self._devices.poll(code, client.app_id, authority.tenant.id if authority.tenant else "")
         grant = self._statements.grant()
@@ -215,7 +215,7 @@ class OpenIdProvider:
         """A program that a person called with a token calls another one for that person."""
         if form.get("requested_token_use") != "on_behalf_of":
             raise malformed("'requested_token_use' must be 'on_behalf_of'.")
-        client = await self._signin.client(self._directory.current, form, authority.tenant, source)
+        client = await self.signin.client(self._directory.current, form, authority.tenant, source)
         if client.app is None or client.strength == 0:
             raise OAuthError("unauthorized_client", 7000114, "This program cannot make on-behalf-of calls: it has no secret.")
         caller = presented(self._verifier, client.app, required(form, "assertion"))
@@ -237,10 +237,10 @@ class OpenIdProvider:
         nonce: str | None = None,
     ) -> dict[str, Any]:
         directories = self._directory.current
-        self._signin.may(user, authority)
+        self.signin.may(user, authority)
         # At `common` application and audience could only be looked up; now the tenant is known.
         tenant = directories.tenant(user.tenant_id)
-        app = self._signin.application(directories, client.app_id, tenant)
+        app = self.signin.application(directories, client.app_id, tenant)
         asked.check(self.endpoints, directories, tenant)
         subject = Subject.of_user(user, app, grant, client.strength)
         answer = {

@@ -24,6 +24,8 @@ from lazur.kernel.clock import Clock
 _CHECKS_AT_ONCE = 2
 _CHECKS_WAITING = 40
 _LONGEST_PASSWORD = 1024
+WRONG_PASSWORD = 50126
+"""Entra's number for a wrong name or password."""
 
 
 class MustChange(OAuthError):
@@ -74,6 +76,12 @@ class SignIn:
         if user.change_password:
             raise MustChange(user)
         return user
+
+    async def proved(self, user: User, password: str, source: str) -> None:
+        """Whether somebody who has signed in knows the password of theirs, refused as it would be at sign-in."""
+        if len(password) > _LONGEST_PASSWORD:
+            raise _wrong()
+        await self._check_password(user.upn.lower(), user, password, source)
 
     def _named(self, upn: str) -> User | None:
         return self._directory.current.user(upn) if "@" in upn else None
@@ -196,7 +204,7 @@ def _guess(what: str, source: str) -> str:
 
 
 def _wrong() -> OAuthError:
-    return OAuthError("invalid_grant", 50126, "Error validating credentials due to invalid username or password.")
+    return OAuthError("invalid_grant", WRONG_PASSWORD, "Error validating credentials due to invalid username or password.")
 
 
 def _named(user: User | None) -> dict[str, str]:

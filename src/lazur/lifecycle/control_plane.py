@@ -230,7 +230,7 @@ class ControlPlane:
             Routes(self.pipeline), authenticate, self._anonymous, self.ids,
             self._challenge, Throttle(self.clock, self.authority.directory_of) if self.stamp.throttled else None,
         )  # fmt: skip
-        stage = Stage(identity.directory, self.endpoints, self.clock, self.ids)
+        stage = Stage(identity.directory, self.endpoints, self.clock, self.ids, identity.provider.signin)
         graph = Router(routes=graph_app.routes(stage, verifier))
         return Front(arm, Router(routes=identity_app.routes(identity.provider)), graph, self.endpoints, identity.keys)
 

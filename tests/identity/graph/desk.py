@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 
 from lazur.identity.directory import Write
+from lazur.identity.endpoints import Endpoints
 from lazur.identity.firstparty import AZ_CLI
 from lazur.identity.graph.app import routes
 from lazur.identity.graph.request import Stage
@@ -70,9 +71,14 @@ class Desk:
     def __init__(self, made: Stamp) -> None:
         self.made = made
         self.live = made.directory
-        self.app = Starlette(routes=routes(Stage(made.directory, made.endpoints, made.clock, SeededIds(11)), made.verifier))
+        self.serve(made.endpoints)
         self.admin = made.secrets.admin_object_id
         self.domain = made.directory.current.home.tenant.default_domain
+
+    def serve(self, endpoints: Endpoints) -> None:
+        """Serve Graph at `endpoints` from now on."""
+        stage = Stage(self.live, endpoints, self.made.clock, SeededIds(11), self.made.provider.signin)
+        self.app = Starlette(routes=routes(stage, self.made.verifier))
 
     def token(self, object_id: str, *, app: str = AZ_CLI, audience: str = "") -> str:
         """A token of a person, through `app`, or of an application by its first secret."""

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from starlette.applications import Starlette
 
 from lazur.identity.endpoints import Endpoints
-from lazur.identity.graph.app import routes
-from lazur.identity.graph.request import Stage
-from lazur.kernel.ids import SeededIds
 from tests.identity.graph.desk import Desk, at_the_desk
 
 GUID = "12345678-0000-4000-8000-123456789012"
@@ -78,7 +74,7 @@ def test_one_port_serves_graph_below_a_path_of_its_own() -> None:
         endpoints = Endpoints.for_localhost(5000, "local", "lazur.internal")
         assert endpoints.graph == "https://localhost:5000/graph"
         assert not endpoints.accepted_by_graph & endpoints.accepted_by_arm
-        desk.app = Starlette(routes=routes(Stage(desk.live, endpoints, desk.made.clock, SeededIds(1)), desk.made.verifier))
+        desk.serve(endpoints)
         token = desk.token(desk.admin, audience="https://graph.microsoft.com")
         reply = await desk.ask("GET", "/graph/v1.0/users?$top=1", token=token)
         assert reply.json["@odata.context"] == "https://localhost:5000/graph/v1.0/$metadata#users"

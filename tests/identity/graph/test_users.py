@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from lazur.identity.graph.request import SETS
+from lazur.identity.lockout import ATTEMPTS, LOCKED_FOR
+from lazur.identity.oauth import OAuthError
 from lazur.identity.passwords import check_password
-from tests.identity.graph.desk import Desk, at_the_desk, person
+from lazur.kernel.clock import VirtualClock
+from tests.identity.graph.desk import Desk, Reply, at_the_desk, person
+from tests.identity.support import cheap
 
 
 def alice(desk: Desk, **more: Any) -> dict[str, Any]:
@@ -90,6 +97,29 @@ def test_a_password_is_hashed_and_voids_sessions() -> None:
         assert reply.status == 204
         user = desk.live.current.user(id)
         assert user and check_password("third-Horse3", user.password_hash)
+
+    at_the_desk(test)
+
+
+def test_guessing_the_current_password_locks_it_here_and_at_sign_in() -> None:
+    async def test(desk: Desk) -> None:
+        id = (await desk.post("users", alice(desk)))["id"]
+        user = desk.live.current.user(id)
+        assert user is not None
+        await desk.write(replace(user, password_hash=cheap("correct-Horse1")))
+
+        async def tried(current: str) -> Reply:
+            body = {"currentPassword": current, "newPassword": "third-Horse3"}
+            return await desk.ask("POST", "me/changePassword", body, who=id)
+
+        for number in range(ATTEMPTS):
+            (await tried(f"wrong {number}")).refused(400, "Request_BadRequest", "does not match")
+        (await tried("correct-Horse1")).refused(400, "Request_BadRequest", "locked")
+        with pytest.raises(OAuthError, match="locked"):
+            await desk.made.provider.signin.proved(user, "correct-Horse1", "127.0.0.1")
+        assert isinstance(desk.made.clock, VirtualClock)
+        desk.made.clock.advance(LOCKED_FOR)
+        assert (await tried("correct-Horse1")).status == 204
 
     at_the_desk(test)
 

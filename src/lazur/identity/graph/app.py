@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from lazur.identity.forms import source
 from lazur.identity.graph import applications, credentials, directory, grants, groups, links, principals, roles, users
 from lazur.identity.graph.errors import bad, body, no_segment
 from lazur.identity.graph.query import Query
@@ -178,7 +179,7 @@ class _Web:
         asked = Asked(
             self._stage, scene, http.method, "/".join(part for part in path.split("/") if part), Query.of(http.query_params),
             await _object(http), beta=version == "beta",
-            representation="return=representation" in http.headers.get("prefer", ""),
+            representation="return=representation" in http.headers.get("prefer", ""), source=source(http),
         )  # fmt: skip
         return await dispatch(asked, segments)
 

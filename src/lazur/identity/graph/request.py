@@ -17,7 +17,8 @@ from lazur.identity.graph.query import Query, Shown, page
 from lazur.identity.graph.scene import Scene
 from lazur.identity.graph.shapes import ODATA_TYPES, USER_DEFAULT, shown, typed
 from lazur.identity.objects import DirectoryObject, User
-from lazur.identity.passwords import check_password, hash_password
+from lazur.identity.passwords import hash_password
+from lazur.identity.signin import SignIn
 from lazur.identity.tokens import Principal
 from lazur.kernel.clock import Clock
 from lazur.kernel.ids import Ids
@@ -46,6 +47,7 @@ class Stage:
     endpoints: Endpoints
     clock: Clock
     ids: Ids
+    signin: SignIn
     # Each hash takes 16 MiB and a fifth of a second: two at a time keep a flood of them from starving the process.
     _hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
 
@@ -53,11 +55,6 @@ class Stage:
         """The stored form of a password."""
         async with self._hashing:
             return await asyncio.to_thread(hash_password, password, self.ids)
-
-    async def checked(self, password: str, hashed: str) -> bool:
-        """Whether `hashed` came from `password`."""
-        async with self._hashing:
-            return bool(hashed) and await asyncio.to_thread(check_password, password, hashed)
 
     def scene(self, asker: Principal, version: str) -> Scene:
         """The directory of `asker` now."""
@@ -78,6 +75,8 @@ class Asked:
     body: Mapping[str, Any]
     beta: bool = False
     representation: bool = False
+    # The address it came from.
+    source: str = ""
 
     async def change(self, edit: Callable[[Scene], Sequence[Edit]]) -> Scene:
         """Make the edits `edit` decides on, seeing the directory as it is when they are made; the scene afterwards."""

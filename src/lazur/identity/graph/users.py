@@ -14,8 +14,11 @@ from lazur.identity.graph.errors import bad, denied
 from lazur.identity.graph.models import UserBody, decoded, encoded, merged
 from lazur.identity.graph.request import NO_CONTENT, Answer, Asked
 from lazur.identity.graph.scene import Scene
+from lazur.identity.oauth import OAuthError
 from lazur.identity.objects import Tenant, User
 from lazur.identity.passwords import RULES, complies
+from lazur.identity.signin import WRONG_PASSWORD
+from lazur.kernel.errors import LazurError
 
 _TYPED = frozenset({"accountEnabled", "displayName", "userPrincipalName", "passwordProfile"})
 # What a person may say of themselves.
@@ -113,8 +116,12 @@ async def password_changed(asked: Asked, id: str) -> Answer:
     current, wanted = asked.body.get("currentPassword"), asked.body.get("newPassword")
     if not isinstance(current, str) or not isinstance(wanted, str):
         raise bad("A value is required for 'currentPassword' and 'newPassword'.", "currentPassword")
-    if not await asked.stage.checked(current, user.password_hash):
-        raise bad("The specified password does not match the current one.", "currentPassword")
+    try:
+        await asked.stage.signin.proved(user, current, asked.source)
+    except OAuthError as error:
+        if error.number == WRONG_PASSWORD:
+            raise bad("The specified password does not match the current one.", "currentPassword") from None
+        raise LazurError("Request_BadRequest", error.message, target="currentPassword", status=error.status) from None
     check_password(wanted, user.properties.get("passwordPolicies"))
     await asked.stage.live.set_password(user.object_id, wanted, asked.stage.ids, asked.scene.now)
     return NO_CONTENT
