@@ -103,3 +103,25 @@ def test_a_condition_that_is_not_understood_is_refused() -> None:
             assert answer.status == 400 and {c for c, _ in answer.faults()} == {"RoleAssignmentConditionNotValid"}, answer.raw
 
     _world(story)
+
+
+def test_what_is_held_on_a_condition_is_told_with_it() -> None:
+    async def story(door: Door) -> None:
+        group = _group_of(door)
+        token = await _delegated(door, group)
+        path = f"{group}/providers/Microsoft.Authorization"
+        held = (await door.ask("GET", f"{path}/permissions", token=token)).json["value"]
+        assert [(h["condition"], h["conditionVersion"]) for h in held] == [(MINE, "2.0")]
+        assert "Microsoft.Authorization/*" in held[0]["actions"]
+        actions = [{"Id": f"{HELD}/read"}, {"Id": f"{HELD}/write"}, {"Id": "Microsoft.Network/x/write"}]
+        question = {"Subject": {"Attributes": {"ObjectId": DELEGATE}}, "Actions": actions}
+        read, write, other = (await door.ask("POST", f"{path}/checkAccess", question)).json
+        assert (read["accessDecision"], read["roleAssignment"]["name"]) == ("Allowed", f"{GUID}1")
+        # Whether it may be written depends on what is written: the answer names whose condition decides.
+        assert write["accessDecision"] == "NotAllowed" and write["roleAssignment"]["properties"]["condition"] == MINE
+        assert other["accessDecision"] == "NotAllowed" and "roleAssignment" not in other
+        assert (await _give(door, group, READER, DELEGATE, "2")).status == 201
+        held = (await door.ask("GET", f"{path}/permissions", token=token)).json["value"]
+        assert [h.get("condition") for h in held] == [None, MINE], "Reader has none"
+
+    _world(story)

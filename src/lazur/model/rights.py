@@ -206,8 +206,9 @@ class Rights:
         return held.grants(action, data) or (bool(held.conditional) and held.grants_if(action, data, attributes))
 
     def roles(self, caller: Caller, scope: ArmId) -> tuple[Role, ...]:
-        """The roles that the caller holds without condition at `scope`, by itself or a group, there or above."""
-        return self._holding(caller, scope).roles
+        """The roles that the caller holds at `scope`, by itself or a group, there or above; those on a condition last."""
+        held = self._holding(caller, scope)
+        return (*held.roles, *held.conditional)
 
     def has_below(self, caller: Caller, scope: ArmId) -> bool:
         """Whether the caller holds any role at something that lies in `scope`."""

@@ -18,6 +18,7 @@ from lazur.api.pipeline import Pipeline
 from lazur.kernel.errors import LazurError
 from lazur.kernel.ids import derived
 from lazur.model.armid import ArmId
+from lazur.model.conditions import condition
 from lazur.model.documents import Record
 from lazur.model.fields import Model
 from lazur.model.registry import Route
@@ -139,13 +140,14 @@ def locks(pipeline: Pipeline, request: Request) -> Response:
 
 def permissions(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """What the caller may do at the scope: the permissions of every role it holds there."""
-    held = pipeline.authority.rights.roles(request.caller, request.scope)
-    names = ("actions", "notActions", "dataActions", "notDataActions")
-    return {"value": [dict(zip(names, map(list, _patterns(role)), strict=True)) for role in held]}
+    return {"value": [_permission(role) for role in pipeline.authority.rights.roles(request.caller, request.scope)]}
 
 
-def _patterns(role: Role) -> tuple[Sequence[str], ...]:
-    return role.actions, role.not_actions, role.data_actions, role.not_data_actions
+def _permission(role: Role) -> dict[str, Any]:
+    patterns = {"actions": role.actions, "notActions": role.not_actions, "dataActions": role.data_actions,
+                "notDataActions": role.not_data_actions}  # fmt: skip
+    on = {} if role.condition is None else {"condition": role.condition.text, "conditionVersion": "2.0"}
+    return {**{name: list(said) for name, said in patterns.items()}, **on}
 
 
 class _Attributes(Model):
@@ -178,14 +180,22 @@ def check_access(pipeline: Pipeline, request: Request) -> list[dict[str, Any]]:
 def _decision(pipeline: Pipeline, scope: ArmId, who: Caller, action: str, data: bool) -> dict[str, Any]:
     allowed = pipeline.authority.may(who, action, scope, data=data)
     out: dict[str, Any] = {"actionId": action, "isDataAction": data, "accessDecision": "Allowed" if allowed else "NotAllowed"}
-    over = pipeline.authority.rights.over(scope)
-    for record in pipeline.store.list(type=RoleAssignment.type) if allowed else ():
-        said = record.properties
-        # A condition may have held for something else.
-        mine = not said.get("condition") and said["principalId"] in (who.object_id, *who.groups) and record.id.scope.key in over
-        if mine and any(r.grants(action.lower(), data) for r in _roles(pipeline, said["roleDefinitionId"])):
+    for record in _granting(pipeline, scope, who, action, data):
+        text = record.properties.get("condition")
+        # What is not allowed may be so on a condition that asks for more than is known here; whoever asks is told which.
+        if (not text or condition(text).holds(action, None)) if allowed else text:
             return {**out, "roleAssignment": pipeline.presenter.show(record)}
     return out
+
+
+def _granting(pipeline: Pipeline, scope: ArmId, who: Caller, action: str, data: bool) -> Iterator[Record]:
+    """The assignments that give the action, on whatever condition."""
+    over = pipeline.authority.rights.over(scope)
+    for record in pipeline.store.list(type=RoleAssignment.type):
+        said = record.properties
+        mine = said["principalId"] in (who.object_id, *who.groups) and record.id.scope.key in over
+        if mine and any(r.grants(action.lower(), data) for r in _roles(pipeline, said["roleDefinitionId"])):
+            yield record
 
 
 def _roles(pipeline: Pipeline, id: str) -> list[Role]:
