@@ -151,6 +151,36 @@ def test_certificates_are_replaced_as_a_list_and_rolled_with_proof() -> None:
     at_the_desk(test)
 
 
+def test_credentials_and_lists_have_an_end() -> None:
+    async def test(desk: Desk) -> None:
+        made = await desk.post("applications", {"displayName": "App"})
+        path, key = f"applications/{made['id']}", rsa.generate_private_key(65537, 2048)
+        row = {"type": "AsymmetricX509Cert", "usage": "Verify", "key": certificate(key)}
+        for name, one in (("passwordCredentials", {"displayName": "s"}), ("keyCredentials", row)):
+            full = await desk.ask("POST", "applications", {"displayName": "Many", name: [one] * 101})
+            full.refused(400, "Request_BadRequest", "at most 100")
+        patch = {"keyCredentials": [row] * 100}
+        assert (await desk.ask("PATCH", path, patch)).status == 204
+        now = int(desk.made.clock.now().timestamp())
+        claims = {"aud": "00000002-0000-0000-c000-000000000000", "iss": made["id"], "nbf": now, "exp": now + 600}
+        pkcs8 = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        proof = jwt.encode({"alg": "RS256"}, claims, RSAKey.import_key(pkcs8), algorithms=["RS256"])
+        more = await desk.ask("POST", f"{path}/addKey", {"keyCredential": row, "proof": proof})
+        more.refused(400, "Request_BadRequest", "100 key credentials")
+        long = {"passwordCredential": {"displayName": "x" * 257}}
+        (await desk.ask("POST", f"{path}/addPassword", long)).refused(400, "Request_BadRequest", "displayName")
+        wide = {**row, "key": "A" * 40_000}
+        (await desk.ask("PATCH", path, {"keyCredentials": [wide]})).refused(400, "Request_BadRequest", "key")
+        for name, value in (("tags", ["x"] * 1201), ("web", {"redirectUris": ["https://a.example"] * 1201})):
+            (await desk.ask("PATCH", path, {name: value})).refused(400, "Request_BadRequest", "at most 1200")
+        for n in range(100):
+            await desk.post(f"{path}/addPassword", {"passwordCredential": {"displayName": f"s{n}"}}, status=200)
+        last = await desk.ask("POST", f"{path}/addPassword", {})
+        last.refused(400, "Request_BadRequest", "100 password credentials")
+
+    at_the_desk(test)
+
+
 def test_federated_credentials() -> None:
     async def test(desk: Desk) -> None:
         app = (await desk.post("applications", {"displayName": "App"}))["id"]

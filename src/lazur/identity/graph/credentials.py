@@ -21,7 +21,7 @@ from joserfc.jwk import RSAKey
 
 from lazur.identity.directory import Edit, Write
 from lazur.identity.graph.errors import bad, denied, not_found
-from lazur.identity.graph.models import KeyCredential, PasswordCredential, decoded
+from lazur.identity.graph.models import CREDENTIALS_AT_MOST, KeyCredential, PasswordCredential, decoded
 from lazur.identity.graph.request import NO_CONTENT, Answer, Asked
 from lazur.identity.graph.scene import Scene
 from lazur.identity.graph.shapes import key_credential, password_credential
@@ -29,7 +29,6 @@ from lazur.identity.objects import Application, Certificate, Secret, ServicePrin
 from lazur.kernel.ids import Ids
 
 _TWO_YEARS = 2 * 365 * 86_400
-_SECRETS_AT_MOST = 100
 _PROOF_LIFE = 600
 # The audience of a proof of possession: the directory service itself, by the id it has everywhere.
 _PROOF_FOR = "00000002-0000-0000-c000-000000000000"
@@ -136,7 +135,7 @@ async def password_added(asked: Asked, holder: Holder) -> Answer:
 
     def edit(scene: Scene) -> Sequence[Edit]:
         fresh = _holder(scene, holder)
-        _need_room(fresh)
+        _need_room(fresh.secrets, "password")
         return [Write(replace(fresh, secrets=(*fresh.secrets, made.secret)))]
 
     await asked.change(edit)
@@ -164,6 +163,7 @@ async def key_added(asked: Asked, holder: Holder) -> Answer:
 
     def edit(scene: Scene) -> Sequence[Edit]:
         fresh = _proven(scene, holder, asked.body)
+        _need_room(fresh.certificates, "key")
         return [Write(replace(fresh, certificates=(*fresh.certificates, made)))]
 
     await asked.change(edit)
@@ -217,9 +217,9 @@ def _proves(proof: str, key: RSAKey, object_id: str, now: int) -> bool:
     return in_time and claims.get("aud") == _PROOF_FOR and claims.get("iss") == object_id
 
 
-def _need_room(holder: Holder) -> None:
-    if len(holder.secrets) >= _SECRETS_AT_MOST:
-        raise bad(f"'{holder.object_id}' has {_SECRETS_AT_MOST} password credentials already. Remove one first.")
+def _need_room(present: Sequence[Secret | Certificate], what: str) -> None:
+    if len(present) >= CREDENTIALS_AT_MOST:
+        raise bad(f"There are {CREDENTIALS_AT_MOST} {what} credentials already. Remove one first.", f"{what}Credentials")
 
 
 def _object(value: object) -> Mapping[str, Any]:

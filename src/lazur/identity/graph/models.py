@@ -17,6 +17,7 @@ from lazur.identity.graph.errors import all_bad, bad
 from lazur.kernel.errors import LazurError
 
 T = TypeVar("T", bound="GraphModel")
+E = TypeVar("E")
 
 
 def _time(text: str) -> str:
@@ -28,6 +29,12 @@ def _time(text: str) -> str:
 Guid = Annotated[str, Field(pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"), AfterValidator(str.lower)]
 Time = Annotated[str, AfterValidator(_time)]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
+Label = Annotated[str, Field(max_length=256)]
+# What Entra lets a manifest have altogether is here what any list of it may have.
+Items = Annotated[list[E], Field(max_length=1200)]
+CREDENTIALS_AT_MOST = 100
+Credentials = Annotated[list[E], Field(max_length=CREDENTIALS_AT_MOST)]
+_KEY_AT_MOST = 32 * 1024
 
 
 class GraphModel(BaseModel):
@@ -60,7 +67,7 @@ class UserBody(GraphModel):
     user_principal_name: Annotated[str, Field(max_length=113)]
     password_profile: PasswordProfile | None = None
     age_group: str | None = None
-    business_phones: list[str] = []
+    business_phones: Items[str] = []
     city: str | None = None
     company_name: str | None = None
     consent_provided_for_minor: str | None = None
@@ -77,7 +84,7 @@ class UserBody(GraphModel):
     mobile_phone: str | None = None
     office_location: str | None = None
     on_premises_immutable_id: str | None = None
-    other_mails: list[str] = []
+    other_mails: Items[str] = []
     password_policies: str | None = None
     postal_code: str | None = None
     preferred_language: str | None = None
@@ -98,14 +105,14 @@ class GroupBody(GraphModel):
     security_enabled: bool
     classification: str | None = None
     description: Annotated[str, Field(max_length=1024)] | None = None
-    group_types: list[str] = []
+    group_types: Items[str] = []
     is_assignable_to_role: bool | None = None
     membership_rule: str | None = None
     membership_rule_processing_state: str | None = None
     preferred_data_location: str | None = None
     preferred_language: str | None = None
-    resource_behavior_options: list[str] = []
-    resource_provisioning_options: list[str] = []
+    resource_behavior_options: Items[str] = []
+    resource_provisioning_options: Items[str] = []
     theme: str | None = None
     visibility: str | None = None
 
@@ -114,7 +121,7 @@ class PasswordCredential(GraphModel):
     """A secret. `secretText` is only ever sent by us."""
 
     custom_key_identifier: str | None = None
-    display_name: str | None = None
+    display_name: Label | None = None
     end_date_time: Time | None = None
     hint: str | None = None
     key_id: Guid | None = None
@@ -126,9 +133,9 @@ class KeyCredential(GraphModel):
     """A certificate: `key` is its DER in base64; null for one that is there already under `keyId`."""
 
     custom_key_identifier: str | None = None
-    display_name: str | None = None
+    display_name: Label | None = None
     end_date_time: Time | None = None
-    key: str | None = None
+    key: Annotated[str, Field(max_length=_KEY_AT_MOST)] | None = None
     key_id: Guid | None = None
     start_date_time: Time | None = None
     type: str = "AsymmetricX509Cert"
@@ -138,7 +145,7 @@ class KeyCredential(GraphModel):
 class AppRole(GraphModel):
     """A role an application defines."""
 
-    allowed_member_types: Annotated[list[str], Field(min_length=1)]
+    allowed_member_types: Annotated[Items[str], Field(min_length=1)]
     description: str | None = None
     display_name: str | None = None
     id: Guid
@@ -165,16 +172,16 @@ class PreAuthorized(GraphModel):
     """A client that needs no consent."""
 
     app_id: Guid
-    delegated_permission_ids: list[str] = []
+    delegated_permission_ids: Items[str] = []
 
 
 class Api(GraphModel):
     """What an application offers as an API."""
 
     accept_mapped_claims: bool | None = None
-    known_client_applications: list[Guid] = []
-    oauth2_permission_scopes: list[Scope] = []
-    pre_authorized_applications: list[PreAuthorized] = []
+    known_client_applications: Items[Guid] = []
+    oauth2_permission_scopes: Items[Scope] = []
+    pre_authorized_applications: Items[PreAuthorized] = []
     requested_access_token_version: int | None = None
 
 
@@ -198,14 +205,14 @@ class Web(GraphModel):
     home_page_url: str | None = None
     implicit_grant_settings: ImplicitGrant = ImplicitGrant()
     logout_url: str | None = None
-    redirect_uri_settings: list[RedirectSetting] = []
-    redirect_uris: list[str] = []
+    redirect_uri_settings: Items[RedirectSetting] = []
+    redirect_uris: Items[str] = []
 
 
 class Platform(GraphModel):
     """The addresses of a browser or an installed application."""
 
-    redirect_uris: list[str] = []
+    redirect_uris: Items[str] = []
 
 
 class Access(GraphModel):
@@ -218,14 +225,14 @@ class Access(GraphModel):
 class RequiredAccess(GraphModel):
     """What is needed of another application."""
 
-    resource_access: list[Access]
+    resource_access: Items[Access]
     resource_app_id: str
 
 
 class Claim(GraphModel):
     """A claim asked for beyond the usual ones."""
 
-    additional_properties: list[str] = []
+    additional_properties: Items[str] = []
     essential: bool = False
     name: str
     source: str | None = None
@@ -234,9 +241,9 @@ class Claim(GraphModel):
 class OptionalClaims(GraphModel):
     """Claims by kind of token."""
 
-    access_token: list[Claim] = []
-    id_token: list[Claim] = []
-    saml2_token: list[Claim] = []
+    access_token: Items[Claim] = []
+    id_token: Items[Claim] = []
+    saml2_token: Items[Claim] = []
 
 
 class Info(GraphModel):
@@ -252,7 +259,7 @@ class Info(GraphModel):
 class ParentalControl(GraphModel):
     """For whom an application is meant."""
 
-    countries_blocked_for_minors: list[str] = []
+    countries_blocked_for_minors: Items[str] = []
     legal_age_group_rule: str = "Allow"
 
 
@@ -261,29 +268,29 @@ class ApplicationBody(GraphModel):
 
     display_name: Name
     api: Api = Api()
-    app_roles: list[AppRole] = []
+    app_roles: Items[AppRole] = []
     default_redirect_uri: str | None = None
     description: Annotated[str, Field(max_length=1024)] | None = None
     group_membership_claims: str | None = None
-    identifier_uris: list[str] = []
+    identifier_uris: Items[str] = []
     info: Info = Info()
     is_device_only_auth_supported: bool | None = None
     is_fallback_public_client: bool | None = None
-    key_credentials: list[KeyCredential] = []
+    key_credentials: Credentials[KeyCredential] = []
     notes: Annotated[str, Field(max_length=1024)] | None = None
     oauth2_require_post_response: bool = False
     optional_claims: OptionalClaims | None = None
     parental_control_settings: ParentalControl = ParentalControl()
-    password_credentials: list[PasswordCredential] = []
+    password_credentials: Credentials[PasswordCredential] = []
     public_client: Platform = Platform()
-    required_resource_access: list[RequiredAccess] = []
+    required_resource_access: Items[RequiredAccess] = []
     saml_metadata_url: str | None = None
     service_management_reference: str | None = None
     sign_in_audience: Annotated[
         str, Field(pattern="^(AzureADMyOrg|AzureADMultipleOrgs|AzureADandPersonalMicrosoftAccount)$")
     ] = "AzureADMyOrg"
     spa: Platform = Platform()
-    tags: list[str] = []
+    tags: Items[str] = []
     web: Web = Web()
 
 
@@ -298,22 +305,22 @@ class ServicePrincipalBody(GraphModel):
 
     app_id: Guid
     account_enabled: bool = True
-    alternative_names: list[str] = []
+    alternative_names: Items[str] = []
     app_role_assignment_required: bool = False
     description: str | None = None
     display_name: Name | None = None
     homepage: str | None = None
-    key_credentials: list[KeyCredential] = []
+    key_credentials: Credentials[KeyCredential] = []
     login_url: str | None = None
     logout_url: str | None = None
     notes: Annotated[str, Field(max_length=1024)] | None = None
-    notification_email_addresses: list[str] = []
-    password_credentials: list[PasswordCredential] = []
+    notification_email_addresses: Items[str] = []
+    password_credentials: Credentials[PasswordCredential] = []
     preferred_single_sign_on_mode: str | None = None
     preferred_token_signing_key_thumbprint: str | None = None
     saml_single_sign_on_settings: SamlSingleSignOn | None = None
     service_principal_type: Annotated[str, Field(pattern="^Application$")] = "Application"
-    tags: list[str] = []
+    tags: Items[str] = []
 
 
 class FederatedBody(GraphModel):
@@ -379,4 +386,6 @@ def _fault(row: Mapping[str, Any], resource: str) -> LazurError:
         return bad(f"A value is required for property '{path}' of resource '{resource}'.", path)
     if row["type"] == "extra_forbidden":
         return bad(f"Invalid property '{path}': it does not exist on resource '{resource}' or cannot be set.", path)
+    if row["type"] == "too_long":
+        return bad(f"Property '{path}' of resource '{resource}' may have at most {row['ctx']['max_length']} entries.", path)
     return bad(f"Invalid value specified for property '{path}' of resource '{resource}'.", path)
