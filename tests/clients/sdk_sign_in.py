@@ -182,8 +182,11 @@ def people(tenant: str, program: Program) -> dict[str, Callable[[], Any]]:
     kept = {**who, "cache_persistence_options": identity.TokenCachePersistenceOptions(allow_unencrypted_storage=True)}
 
     def remembered() -> Any:
-        record = identity.InteractiveBrowserCredential(**kept).authenticate(scopes=[SCOPE])
-        # It says which authority it is of.
+        with urlopen(f"{HOST}/{tenant}/.well-known/openid-configuration") as answer:
+            issuer = urlsplit(json.load(answer)["issuer"]).netloc
+        # The record says which authority it is of: the issuer, which may have another address than where one asks.
+        at_home = {**kept, "authority": issuer}
+        record = identity.InteractiveBrowserCredential(**at_home).authenticate(scopes=[SCOPE])
         known = {name: value for name, value in kept.items() if name != "authority"} | {"authentication_record": record}
         return identity.InteractiveBrowserCredential(**known, disable_automatic_authentication=True)
 
