@@ -30,6 +30,8 @@ DOCUMENTS = documents(REGISTRY)
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
           "response_schema_conformance", "ignored_auth", "use_after_free", "ensure_resource_availability")  # fmt: skip
 EXAMPLES, SEQUENCES, STEPS = 6, 12, 6
+# Every scope has tags, none at the least: deleted, they are an empty set, as in Azure.
+NEVER_GONE = "/Microsoft.Resources/tags/default"
 
 
 def everything() -> World:
@@ -146,4 +148,6 @@ def _told(event: Any) -> Iterator[str]:
             if check.failure_info is not None:
                 failure = check.failure_info.failure
                 asked = event.recorder.cases[case].value.as_curl_command()
+                if check.name == "use_after_free" and NEVER_GONE in asked:
+                    continue
                 yield f"{check.name}: {failure.title}: {failure.message[:600]}\n  {asked[:1500]}"

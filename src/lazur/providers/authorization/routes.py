@@ -237,7 +237,7 @@ def _operation(action: str) -> dict[str, Any]:
     return {"name": action, "displayName": action, "description": "", "origin": "user,system", "isDataAction": False}
 
 
-async def elevate_access(pipeline: Pipeline, request: Request) -> Response:
+async def elevate_access(pipeline: Pipeline, request: Request) -> dict[str, Any]:
     """Make whoever administers the directory User Access Administrator of all of it, until that assignment is deleted."""
     caller, scope = request.caller, request.scope
     if not pipeline.principals.administers(caller.tenant, caller.object_id):
@@ -250,7 +250,7 @@ async def elevate_access(pipeline: Pipeline, request: Request) -> Response:
     except LazurError as error:
         if error.code != "RoleAssignmentExists":
             raise
-    return Response(200)
+    return {}
 
 
 def nothing(pipeline: Pipeline, request: Request) -> dict[str, Any]:
