@@ -492,14 +492,19 @@ def test_whoever_leaves_the_directory_deploys_nothing_more() -> None:
     in_a_cloud(story)
 
 
+def only_when_missing(**more: Any) -> Any:
+    """A deployment of an address that is left alone when it is there."""
+    new = {k: v for k, v in address("ip").items() if k != "dependsOn"}
+    return deployment({"new": {**new, **more, "@options": {"onlyIfNotExists": True}}}, languageVersion="2.0")
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_whether_something_exists_is_told_to_those_who_may_read_it(there: bool) -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         if there:
             await cloud.put(public(group, "ip"), {"location": "local", "properties": {}})
         await without(cloud, group, f"{NETWORK}/publicIPAddresses/*")
-        new = {k: v for k, v in address("ip").items() if k != "dependsOn"}
-        body = deployment({"new": {**new, "@options": {"onlyIfNotExists": True}}}, languageVersion="2.0")
+        body = only_when_missing()
         with pytest.raises(LazurError) as refused:
             await cloud.put(named(group), body)
         assert [d.code for d in refused.value.details] == ["AuthorizationFailed"]
@@ -512,9 +517,7 @@ def test_what_is_only_made_when_it_is_missing(there: bool) -> None:
     async def story(cloud: Cloud, group: ArmId) -> None:
         if there:
             await cloud.put(public(group, "ip"), {"location": "local", "properties": {}})
-        new = {**{k: v for k, v in address("ip").items() if k != "dependsOn"}, "tags": {"made": "now"}}
-        body = deployment({"new": {**new, "@options": {"onlyIfNotExists": True}}}, languageVersion="2.0")
-        await cloud.put(named(group), body)
+        await cloud.put(named(group), only_when_missing(tags={"made": "now"}))
         assert cloud.show(public(group, "ip")).get("tags") == (None if there else {"made": "now"})
 
     in_a_cloud(story)
